@@ -1,0 +1,43 @@
+# Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+CONFIG ?= configs/ssd300_uot_cpu.py
+WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
+ARGS ?=
+RUN := .venv/bin/python
+
+# The operators of .venv are compiled for the CPU.
+export CUDA_VISIBLE_DEVICES ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test lint format clean
+
+help:  ## show this text
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
+	    | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+	@echo 'Variables: PYTHON, CONFIG, WORK_DIR, ARGS (for pytest)'
+
+setup:  ## set up .venv (the other targets do it by themselves)
+	@command -v $(PYTHON) > /dev/null || { echo "set-up failed: no \
+	$(PYTHON) on PATH; Python 3.10, 3.11 or 3.12 is needed" >&2; exit 1; }
+	@$(PYTHON) tools/setup_env
+
+train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
+	$(RUN) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
+	$(RUN) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR) \
+	    --show-dir pictures
+
+test: setup  ## run the tests
+	$(RUN) -m pytest $(ARGS)
+
+lint: setup  ## check style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: setup  ## format the code
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+clean:  ## remove .venv and build outputs, but not data and work_dirs
+	rm -rf .venv* build dist *.egg-info mmdet_uot/.mim .mypy_cache \
+	    .pytest_cache .ruff_cache

@@ -1,0 +1,18 @@
+"""SSD300 with Unbalanced Optimal Transport on COCO, mmdet's schedule."""
+
+_base_ = 'mmdet::ssd/ssd300_coco.py'
+custom_imports = dict(imports=['mmdet_uot'], allow_failed_imports=False)
+
+model = dict(
+    bbox_head=dict(type='UOTSSDHead'),
+    train_cfg=dict(
+        assigner=dict(
+            _delete_=True,
+            type='UOTAssigner',
+            match_costs=[dict(type='OneMinusIoUCost')],
+            background_cost=0.5,
+            tau1=100.0,
+            tau2=0.01,
+        )
+    ),
+)

@@ -1,0 +1,77 @@
+"""Which MMDetection this plugin runs on, checked once at import.
+
+Two stacks share the import names mmdet, mmcv and mmengine: OpenMMLab's and the
+maintained fork `onedl-*`. Both work; this module knows the versions that were
+tested. `mmdet_uot.ot` needs none of them.
+"""
+
+import warnings
+from importlib import import_module
+from importlib.util import find_spec
+
+STACKS: dict[str, dict[str, str]] = {
+    'onedl': {
+        'onedl-mmdetection': '3.5.1',
+        'onedl-mmcv': '2.3.6',
+        'onedl-mmengine': '0.10.12',
+    },
+    'openmmlab': {'mmdet': '3.3.0', 'mmcv': '2.1.0', 'mmengine': '0.10.7'},
+}
+MODULES = ('mmdet', 'mmcv', 'mmengine')
+_TESTED = ', or '.join(
+    ' + '.join(f'{name} {version}' for name, version in stack.items())
+    for stack in STACKS.values()
+)
+_WAY_OUT = (
+    'In the repository `make train` and `make test` set up the first; '
+    'elsewhere install torch, then one of them with '
+    '`pip install --no-build-isolation "mmdet_uot[onedl]"` (or '
+    '`[openmmlab]`): mmcv compiles against the torch that is there. '
+    '`mmdet_uot.ot` works without.'
+)
+
+
+def is_installed(module: str = 'mmdet') -> bool:
+    """Tells whether a module can be found, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def check_host() -> None:
+    """Checks that a usable, tested MMDetection is installed.
+
+    Call it first in every subpackage that imports the host, so that a user
+    without one reads what to install, not only which module was missing.
+
+    Raises:
+        ImportError: A package is missing, or mmcv has no compiled operators.
+
+    Warns:
+        UserWarning: The versions are not together one of the tested stacks.
+    """
+    missing = [name for name in MODULES if not is_installed(name)]
+    if missing:
+        raise ImportError(
+            f'mmdet_uot needs MMDetection 3.x, but {", ".join(missing)} '
+            f'cannot be found. Tested: {_TESTED}. {_WAY_OUT}'
+        )
+    if not is_installed('mmcv._ext'):
+        raise ImportError(
+            'mmdet_uot needs mmcv with its compiled operators, but mmcv '
+            f'{_version("mmcv")} here has none (mmcv-lite, or mmcv built '
+            'where torch could not be imported). Uninstall it first. Tested: '
+            f'{_TESTED}. {_WAY_OUT}'
+        )
+    found = tuple(_version(name) for name in MODULES)
+    if found not in [tuple(stack.values()) for stack in STACKS.values()]:
+        versions = ', '.join(map(' '.join, zip(MODULES, found, strict=True)))
+        warnings.warn(
+            f'mmdet_uot was not tested with {versions}. Tested: {_TESTED}.',
+            stacklevel=2,
+        )
+
+
+def _version(module: str) -> str:
+    return str(import_module(module).__version__)

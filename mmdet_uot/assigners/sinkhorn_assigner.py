@@ -1,0 +1,67 @@
+"""Balanced optimal transport, the soft counterpart of HungarianAssigner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.registry import TASK_UTILS
+
+from .uot_assigner import UOTAssigner
+
+__all__ = ['SinkhornAssigner']
+
+
+@TASK_UTILS.register_module()
+class SinkhornAssigner(UOTAssigner):
+    r"""Assigns by balanced optimal transport (paper, Def. 3 and Prop. 1).
+
+    Both mass constraints are hard: every ground truth receives the mass of
+    one prediction, the rest goes to the background. With ``epsilon=0`` this
+    is the Hungarian algorithm.
+
+    Args:
+        match_costs (list[dict] | dict): Match costs, added up.
+        background_cost (float | Sequence[float]): A constant changes nothing
+            but the way to convergence. Defaults to 0.
+        epsilon (float, optional): See :class:`UOTAssigner`.
+        epsilon0 (float, optional): See :class:`UOTAssigner`.
+        epsilon_rule (str): See :class:`UOTAssigner`.
+        num_iters (int): See :class:`UOTAssigner`.
+        cost_scaling (str): See :class:`UOTAssigner`.
+        hard_view (str): See :class:`UOTAssigner`. Defaults to
+            ``'one_to_one'``.
+        ignore_iof_thr (float): See :class:`UOTAssigner`.
+        ignore_wrt_candidates (bool): See :class:`UOTAssigner`.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        match_costs: Sequence[dict] | dict,
+        background_cost: float | Sequence[float] = 0.0,
+        epsilon: float | None = None,
+        epsilon0: float | None = None,
+        epsilon_rule: str = 'log_2n',
+        num_iters: int = 20,
+        cost_scaling: str = 'image_max',
+        hard_view: str = 'one_to_one',
+        ignore_iof_thr: float = -1.0,
+        ignore_wrt_candidates: bool = True,
+    ) -> None:
+        super().__init__(
+            match_costs=match_costs,
+            background_cost=background_cost,
+            tau1='inf',
+            tau2='inf',
+            epsilon=epsilon,
+            epsilon0=epsilon0,
+            epsilon_rule=epsilon_rule,
+            num_iters=num_iters,
+            cost_scaling=cost_scaling,
+            hard_view=hard_view,
+            ignore_iof_thr=ignore_iof_thr,
+            ignore_wrt_candidates=ignore_wrt_candidates,
+        )

@@ -1,0 +1,29 @@
+"""The Color Boxes generator (Appendix I): numpy and OpenCV only.
+
+``options`` -> ``scene`` (where the rectangles are) -> ``render`` (pixels) ->
+``write`` (a COCO split) -> ``storage`` (made once, whole or not at all).
+``statistics`` and ``report`` read a split back and hold it against
+Appendix I.
+"""
+
+from .layout import DEFAULT_NUM_IMAGES, annotation_file, image_dir
+from .options import ColorBoxesOptions
+from .palette import CLASSES, PALETTE
+from .render import render_scene
+from .scene import SPLITS, Scene, image_rng, sample_scene
+from .storage import ensure_split
+
+__all__ = [
+    'CLASSES',
+    'DEFAULT_NUM_IMAGES',
+    'PALETTE',
+    'SPLITS',
+    'ColorBoxesOptions',
+    'Scene',
+    'annotation_file',
+    'ensure_split',
+    'image_dir',
+    'image_rng',
+    'render_scene',
+    'sample_scene',
+]

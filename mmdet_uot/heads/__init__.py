@@ -1,0 +1,23 @@
+"""Detection heads on transport plans, registered in ``MODELS``."""
+
+from .._host import check_host
+
+check_host()
+
+from .detr_head import (
+    UOTConditionalDETRHead,
+    UOTDABDETRHead,
+    UOTDeformableDETRHead,
+    UOTDETRHead,
+    UOTDINOHead,
+)
+from .ssd_head import UOTSSDHead
+
+__all__ = [
+    'UOTConditionalDETRHead',
+    'UOTDABDETRHead',
+    'UOTDETRHead',
+    'UOTDINOHead',
+    'UOTDeformableDETRHead',
+    'UOTSSDHead',
+]

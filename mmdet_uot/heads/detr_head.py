@@ -1,0 +1,269 @@
+"""DETR's head, and those derived from it, on transport plans."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.dense_heads import (
+    ConditionalDETRHead,
+    DABDETRHead,
+    DeformableDETRHead,
+    DETRHead,
+    DINOHead,
+)
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import (
+    bbox_cxcywh_to_xyxy,
+    bbox_xyxy_to_cxcywh,
+    get_box_tensor,
+)
+from mmdet.utils import (
+    ConfigType,
+    InstanceList,
+    OptInstanceList,
+    reduce_mean,
+)
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..assigners import match_layers
+from ..losses import box_loss, check_class_loss, class_loss
+
+__all__ = [
+    'UOTConditionalDETRHead',
+    'UOTDABDETRHead',
+    'UOTDETRHead',
+    'UOTDINOHead',
+    'UOTDeformableDETRHead',
+]
+
+_CROSS_ENTROPY = dict(
+    type='CrossEntropyLoss',
+    bg_cls_weight=0.1,
+    use_sigmoid=False,
+    loss_weight=1.0,
+    class_weight=1.0,
+)
+
+
+@MODELS.register_module()
+class UOTDETRHead(DETRHead):
+    """DETR head whose losses are weighted by a transport plan (Sec. 3.1).
+
+    Takes everything that mmdet's ``DETRHead`` takes. All decoder layers of
+    all images are matched in one solve. With ``HungarianAssigner``, or any
+    other stock assigner, the losses are those of the stock head.
+
+    A head derived from DETR's becomes one on plans by inheriting from both,
+    the stock head first: its own losses go on calling ours.
+
+    Args:
+        *args: Of ``DETRHead``.
+        loss_cls (dict): ``CrossEntropyLoss`` with softmax, where
+            ``bg_cls_weight`` is the factor of the background, or
+            ``FocalLoss``. Defaults to that of ``DETRHead``.
+        min_mass (float): Pairs of at most this weight are left out of the
+            box losses. Defaults to 1e-3.
+        **kwargs: Of ``DETRHead``.
+
+    Raises:
+        TypeError: If the class loss cannot be weighted by pairs, or a base
+            class computes the matched losses itself.
+    """
+
+    def __init__(
+        self,
+        *args,
+        loss_cls: ConfigType = _CROSS_ENTROPY,
+        min_mass: float = 1e-3,
+        **kwargs,
+    ) -> None:
+        # DETRHead does this for itself alone, not for derived classes.
+        loss_cls, bg_cls_weight = _expand_class_weight(
+            loss_cls, args[0] if args else kwargs['num_classes']
+        )
+        super().__init__(*args, loss_cls=loss_cls, **kwargs)
+        self.bg_cls_weight = bg_cls_weight
+        self.min_mass = min_mass
+        check_class_loss(self.loss_cls)
+        single = type(self).loss_by_feat_single
+        if single is not UOTDETRHead.loss_by_feat_single:
+            raise TypeError(
+                f'{type(self).__name__}: {single.__qualname__} computes the '
+                'matched losses itself, so transport plans would not be '
+                'used; this head is not supported'
+            )
+
+    def loss_by_feat(
+        self,
+        all_layers_cls_scores: Tensor,
+        all_layers_bbox_preds: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: OptInstanceList = None,
+    ) -> dict[str, Tensor]:
+        """Matches all decoder layers and computes the weighted losses.
+
+        Args:
+            all_layers_cls_scores (Tensor): (L, B, N, C) logits.
+            all_layers_bbox_preds (Tensor): (L, B, N, 4) boxes, cxcywh,
+                relative to the image.
+            batch_gt_instances (list[InstanceData]): Per image, ``bboxes``
+                and ``labels``.
+            batch_img_metas (list[dict]): Per image, with ``img_shape``.
+            batch_gt_instances_ignore (list[InstanceData], optional): Must be
+                None, as in ``DETRHead``.
+
+        Returns:
+            dict[str, Tensor]: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of
+            the last layer, ``d0.loss_cls`` and so on of the others.
+
+        Raises:
+            ValueError: If ignored boxes are given.
+        """
+        if batch_gt_instances_ignore is not None:
+            raise ValueError(
+                f'{type(self).__name__} knows no ignored boxes: '
+                'batch_gt_instances_ignore must be None'
+            )
+        losses = self._losses_of_layers(
+            all_layers_cls_scores,
+            all_layers_bbox_preds,
+            batch_gt_instances,
+            batch_img_metas,
+        )
+        last = len(all_layers_cls_scores) - 1
+        return {
+            name if layer == last else f'd{layer}.{name}': values[layer]
+            for layer in (last, *range(last))
+            for name, values in losses.items()
+        }
+
+    def loss_by_feat_single(
+        self,
+        cls_scores: Tensor,
+        bbox_preds: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of one layer; stock heads ask so for encoder proposals.
+
+        Args:
+            cls_scores (Tensor): (B, N, C) logits.
+            bbox_preds (Tensor): (B, N, 4) boxes, cxcywh, relative.
+            batch_gt_instances (list[InstanceData]): Per image.
+            batch_img_metas (list[dict]): Per image.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: Class, L1 and IoU loss.
+        """
+        losses = self._losses_of_layers(
+            cls_scores.unsqueeze(0),
+            bbox_preds.unsqueeze(0),
+            batch_gt_instances,
+            batch_img_metas,
+        )
+        return tuple(values[0] for values in losses.values())
+
+    def _losses_of_layers(
+        self,
+        scores: Tensor,
+        boxes: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+    ) -> dict[str, Tensor]:
+        """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
+        L, B = scores.shape[:2]
+        sizes = boxes.new_tensor(
+            [meta['img_shape'][1::-1] * 2 for meta in batch_img_metas]
+        ).unsqueeze(1)
+        absolute = bbox_cxcywh_to_xyxy(boxes) * sizes
+        plan = match_layers(
+            self.assigner,
+            scores,
+            absolute,
+            batch_gt_instances,
+            batch_img_metas,
+        )
+        foreground = plan.foreground.sum((1, 2)).view(L, B).sum(1)
+        background = plan.background.sum(1).view(L, B).sum(1)
+        cls_average = foreground + self.bg_cls_weight * background
+        if self.sync_cls_avg_factor:
+            cls_average = reduce_mean(cls_average)
+        box_average = reduce_mean(foreground).clamp(min=1)
+
+        labels = pad_sequence(
+            [gt.labels for gt in batch_gt_instances], batch_first=True
+        )
+        loss_cls = class_loss(
+            self.loss_cls, scores.flatten(0, 1), plan, labels.repeat(L, 1)
+        )
+
+        pairs = plan.pairs(self.min_mass)
+        layer, image = pairs.image // B, pairs.image % B
+        target = pad_sequence(
+            [get_box_tensor(gt.bboxes) for gt in batch_gt_instances],
+            batch_first=True,
+        )
+        relative = bbox_xyxy_to_cxcywh(target / sizes)
+        losses = []
+        for loss, pred, gt in (
+            (self.loss_bbox, boxes, relative),
+            (self.loss_iou, absolute, target),
+        ):
+            losses.append(
+                box_loss(
+                    loss,
+                    pred[layer, image, pairs.prediction],
+                    gt[image, pairs.ground_truth],
+                    pairs.mass,
+                    layer,
+                    L,
+                )
+                / box_average
+            )
+        return dict(
+            loss_cls=loss_cls.view(L, B).sum(1) / cls_average.clamp(min=1),
+            loss_bbox=losses[0],
+            loss_iou=losses[1],
+        )
+
+
+@MODELS.register_module()
+class UOTConditionalDETRHead(ConditionalDETRHead, UOTDETRHead):
+    """Conditional DETR's head on transport plans, see :class:`UOTDETRHead`."""
+
+
+@MODELS.register_module()
+class UOTDABDETRHead(DABDETRHead, UOTDETRHead):
+    """DAB-DETR's head on transport plans, see :class:`UOTDETRHead`."""
+
+
+@MODELS.register_module()
+class UOTDeformableDETRHead(DeformableDETRHead, UOTDETRHead):
+    """Deformable DETR's head on plans, see :class:`UOTDETRHead`.
+
+    Decoder layers are matched in one solve, encoder proposals in another.
+    """
+
+
+@MODELS.register_module()
+class UOTDINOHead(DINOHead, UOTDETRHead):
+    """DINO's head on transport plans, see :class:`UOTDETRHead`.
+
+    The denoising queries keep their fixed ground truths.
+    """
+
+
+def _expand_class_weight(
+    loss_cls: ConfigType, num_classes: int
+) -> tuple[ConfigType, float]:
+    """One factor per class from ``class_weight`` and ``bg_cls_weight``."""
+    loss_cls = dict(loss_cls)
+    class_weight = loss_cls.get('class_weight')
+    background = loss_cls.pop('bg_cls_weight', class_weight)
+    if class_weight is None:
+        return loss_cls, 0
+    weights = torch.full((num_classes + 1,), float(class_weight))
+    weights[num_classes] = background
+    loss_cls['class_weight'] = weights
+    return loss_cls, background

@@ -1,0 +1,165 @@
+"""SSD's head on transport plans."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.dense_heads import SSDHead
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import get_box_tensor
+from mmdet.utils import ConfigType, InstanceList, OptInstanceList
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..assigners import match_batch
+from ..ot import TransportPlan, WeightedPairs
+from .grid_anchors import GridAnchors
+
+__all__ = ['UOTSSDHead']
+
+
+@MODELS.register_module()
+class UOTSSDHead(SSDHead):
+    """SSD head whose losses are weighted by a transport plan (Sec. 3.2).
+
+    Takes everything that mmdet's ``SSDHead`` takes. With ``UOTAssigner`` or
+    ``SinkhornAssigner`` the anchors of all images are matched in one solve;
+    with a stock assigner (``MaxIoUAssigner``: the two-stage baseline) the
+    losses are those of ``SSDHead``. Unlike that one it can predict.
+
+    Args:
+        *args: Of ``SSDHead``.
+        loss (dict, optional): Config of the loss. Defaults to
+            ``UOTMultiBoxLoss`` with ``neg_pos_ratio``, ``pos_weight`` and
+            ``smoothl1_beta`` of ``train_cfg``.
+        **kwargs: Of ``SSDHead``.
+    """
+
+    def __init__(
+        self, *args, loss: ConfigType | None = None, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        # mmdet's predict_by_feat asks for it.
+        self.loss_cls = None
+        if self.train_cfg:
+            self.loss_module = MODELS.build(loss or _loss_of(self.train_cfg))
+            self.grid_anchors = GridAnchors(
+                self.prior_generator, self.train_cfg['allowed_border']
+            )
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: OptInstanceList = None,
+    ) -> dict[str, list[Tensor]]:
+        """Matches the anchors and computes the weighted losses.
+
+        Args:
+            cls_scores (list[Tensor]): Per level, (B, anchors * (C + 1), H, W).
+            bbox_preds (list[Tensor]): Per level, (B, anchors * 4, H, W).
+            batch_gt_instances (list[InstanceData]): Per image, ``bboxes``
+                and ``labels``.
+            batch_img_metas (list[dict]): Per image, with ``img_shape`` and
+                ``pad_shape``.
+            batch_gt_instances_ignore (list[InstanceData], optional): Per
+                image, ignored ``bboxes``. Defaults to None.
+
+        Returns:
+            dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
+            entry per image.
+        """
+        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
+        device = cls_scores[0].device
+        anchors = self.grid_anchors.anchors(sizes, device)
+        inside = [
+            self.grid_anchors.inside(sizes, meta, device)
+            for meta in batch_img_metas
+        ]
+        plan = self._match(
+            anchors,
+            inside,
+            batch_gt_instances,
+            batch_img_metas,
+            batch_gt_instances_ignore,
+        )
+        deltas = _flatten_levels(bbox_preds, 4)
+        gt_boxes = pad_sequence(
+            [get_box_tensor(gt.bboxes) for gt in batch_gt_instances],
+            batch_first=True,
+        )
+        gt_labels = pad_sequence(
+            [gt.labels for gt in batch_gt_instances], batch_first=True
+        )
+
+        def box_pairs(pairs: WeightedPairs) -> tuple[Tensor, Tensor]:
+            pred = deltas[pairs.image, pairs.prediction]
+            prior = anchors[pairs.prediction]
+            target = gt_boxes[pairs.image, pairs.ground_truth]
+            if self.reg_decoded_bbox:
+                return self.bbox_coder.decode(prior, pred), target
+            return pred, self.bbox_coder.encode(prior, target)
+
+        return self.loss_module(
+            _flatten_levels(cls_scores, self.cls_out_channels),
+            gt_labels,
+            plan,
+            box_pairs,
+        )
+
+    def _match(
+        self,
+        anchors: Tensor,
+        inside: list[Tensor | None],
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: OptInstanceList,
+    ) -> TransportPlan:
+        everywhere = InstanceData(priors=anchors)
+        preds = [
+            everywhere
+            if flags is None
+            else InstanceData(priors=anchors[flags])
+            for flags in inside
+        ]
+        plan = match_batch(
+            self.assigner,
+            preds,
+            batch_gt_instances,
+            batch_img_metas,
+            batch_gt_instances_ignore,
+        )
+        if all(flags is None for flags in inside):
+            return plan
+        keep = torch.stack(
+            [
+                anchors.new_ones(len(anchors), dtype=torch.bool)
+                if flags is None
+                else flags
+                for flags in inside
+            ]
+        )
+        return plan.spread(keep)
+
+
+def _loss_of(train_cfg: ConfigType) -> dict:
+    pos_weight = train_cfg['pos_weight']
+    return dict(
+        type='UOTMultiBoxLoss',
+        loss_bbox=dict(type='SmoothL1Loss', beta=train_cfg['smoothl1_beta']),
+        neg_pos_ratio=train_cfg['neg_pos_ratio'],
+        pos_weight=pos_weight if pos_weight > 0 else 1.0,
+    )
+
+
+def _flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
+    """Per level (B, anchors * channels, H, W) to (B, N, channels)."""
+    return torch.cat(
+        [
+            level.permute(0, 2, 3, 1).reshape(len(level), -1, channels)
+            for level in levels
+        ],
+        dim=1,
+    )

@@ -1,0 +1,27 @@
+"""Losses weighted by transport plans, registered in ``MODELS``."""
+
+from .._host import check_host
+
+check_host()
+
+from .box_loss import box_loss
+from .class_loss import (
+    check_class_loss,
+    class_loss,
+    class_mass,
+    cross_entropy,
+    focal,
+)
+from .hard_negatives import mine_hard_negatives
+from .multibox_loss import UOTMultiBoxLoss
+
+__all__ = [
+    'UOTMultiBoxLoss',
+    'box_loss',
+    'check_class_loss',
+    'class_loss',
+    'class_mass',
+    'cross_entropy',
+    'focal',
+    'mine_hard_negatives',
+]

@@ -1,0 +1,98 @@
+"""The loss of SSD under a transport plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ..ot import TransportPlan, WeightedPairs
+from .box_loss import box_loss
+from .class_loss import cross_entropy
+from .hard_negatives import mine_hard_negatives
+
+__all__ = ['UOTMultiBoxLoss']
+
+
+@MODELS.register_module()
+class UOTMultiBoxLoss(nn.Module):
+    r"""Cross-entropy and box loss weighted by the plan (paper, Sec. 3.2).
+
+    .. math::
+        \frac{N}{A} \Bigl( \sum_{ij} P_{ij} \mathrm{CE}(\hat c_i, c_j)
+        + \sum_{i \in \mathcal{H}} P_{i \emptyset}
+          \mathrm{CE}(\hat c_i, \emptyset)
+        + \sum_{ij} P_{ij} \mathcal{L}_{box}(\hat b_i, b_j) \Bigr)
+
+    over the hard negatives :math:`\mathcal{H}`, with A the foreground mass,
+    at least 1, summed over the images. Under a plan of zeros and ones this is
+    the loss of mmdet's ``SSDHead``.
+
+    Args:
+        loss_bbox (dict): Config of a box loss that takes per-pair weights.
+            Defaults to ``SmoothL1Loss``.
+        neg_pos_ratio (float): Background mass per foreground mass that hard
+            negative mining keeps. Defaults to 3.
+        pos_weight (float): Weight of the ground truths in the class loss.
+            Defaults to 1.
+        min_mass (float): Pairs of at most this weight are left out of the
+            box loss. Defaults to 1e-3.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_bbox: dict | None = None,
+        neg_pos_ratio: float = 3.0,
+        pos_weight: float = 1.0,
+        min_mass: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.loss_bbox = MODELS.build(loss_bbox or dict(type='SmoothL1Loss'))
+        self.neg_pos_ratio = neg_pos_ratio
+        self.pos_weight = pos_weight
+        self.min_mass = min_mass
+
+    def forward(
+        self,
+        scores: Tensor,
+        labels: Tensor,
+        plan: TransportPlan,
+        box_pairs: Callable[[WeightedPairs], tuple[Tensor, Tensor]],
+    ) -> dict[str, list[Tensor]]:
+        """Computes the losses of each image.
+
+        Args:
+            scores (Tensor): (B, N, C + 1) logits, background last.
+            labels (Tensor): (B, M) int64 labels of the ground truths.
+            plan (TransportPlan): Weights (B, N, M + 1).
+            box_pairs (Callable): Predicted and target boxes, each (K, 4), of
+                K pairs.
+
+        Returns:
+            dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
+            entry per image.
+        """
+        foreground = plan.foreground.sum((1, 2))
+        average = foreground.clamp(min=1).sum()
+
+        positive, background = cross_entropy(scores, plan, labels)
+        hard = mine_hard_negatives(background, plan, self.neg_pos_ratio)
+        negative = background * plan.background * hard
+        loss_cls = self.pos_weight * positive.sum(1) + negative.sum(1)
+
+        pairs = plan.pairs(self.min_mass)
+        pred, target = box_pairs(pairs)
+        loss_bbox = box_loss(
+            self.loss_bbox,
+            pred,
+            target,
+            pairs.mass,
+            pairs.image,
+            len(plan.weights),
+        )
+        return dict(
+            loss_cls=list((loss_cls / average).split(1)),
+            loss_bbox=list((loss_bbox / average).unbind()),
+        )

@@ -1,0 +1,35 @@
+"""Optimal transport for matching: problem, solver, plan.
+
+Pure torch (and SciPy for the exact corners); knows no detector.
+"""
+
+from .dual_softmax import dual_softmax
+from .epsilon import EPSILON_RULES, scale_epsilon, support_size
+from .exact import (
+    closest_ground_truth,
+    closest_prediction,
+    hungarian,
+    two_stage,
+)
+from .plan import TransportPlan, WeightedPairs
+from .problem import MatchingProblem
+from .sinkhorn import sinkhorn
+from .solve import EXACT_CORNERS, check_corner, solve
+
+__all__ = [
+    'EPSILON_RULES',
+    'EXACT_CORNERS',
+    'MatchingProblem',
+    'TransportPlan',
+    'WeightedPairs',
+    'check_corner',
+    'closest_ground_truth',
+    'closest_prediction',
+    'dual_softmax',
+    'hungarian',
+    'scale_epsilon',
+    'sinkhorn',
+    'solve',
+    'support_size',
+    'two_stage',
+]

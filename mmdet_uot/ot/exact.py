@@ -1,0 +1,143 @@
+r"""The corners of the problem without regularisation, epsilon = 0."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .plan import TransportPlan
+from .problem import MatchingProblem
+
+__all__ = [
+    'closest_ground_truth',
+    'closest_prediction',
+    'hungarian',
+    'two_stage',
+]
+
+
+def hungarian(problem: MatchingProblem) -> TransportPlan:
+    r"""Bipartite matching (tau1 = tau2 = inf; paper, Def. 2 and Prop. 1).
+
+    .. math::
+        \min_\sigma \sum_j C_{\sigma(j), j} - C_{\sigma(j), \emptyset}
+
+    over the one-to-one matchings of all ground truths, or of as many as there
+    are predictions. With a constant background cost this is the minimum of
+    the costs themselves. Solved on the CPU by SciPy; masses only tell which
+    entries are padding.
+
+    Args:
+        problem (MatchingProblem): Costs (B, N, M + 1), finite outside the
+            padding.
+
+    Returns:
+        TransportPlan: Weights 0 and 1.
+    """
+    pred_live = (problem.pred_mass > 0).cpu()
+    gt_live = (problem.gt_mass[:, :-1] > 0).cpu()
+    indices = _all_background(problem)
+    for image, cost in enumerate(problem.cost.cpu().double()):
+        rows = pred_live[image].nonzero()[:, 0]
+        columns = gt_live[image].nonzero()[:, 0]
+        background = cost[rows, -1:]
+        # Differences, so that a constant background cancels without rounding.
+        price = cost[rows][:, columns] - (background - background[:1])
+        row, column = linear_sum_assignment(price.numpy())
+        indices[image, rows[row]] = columns[column].to(indices.device)
+    return _hard_plan(problem, indices)
+
+
+def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:
+    r"""Each prediction takes the closest column (tau1 = inf, tau2 = 0).
+
+    Prop. 2: :math:`\hat P_{ij} = \alpha_i` for :math:`j = \arg\min_j C_{ij}`,
+    background included, whose cost is therefore a threshold. Among equal
+    costs the first ground truth wins, and any wins against the background.
+
+    Args:
+        problem (MatchingProblem): Costs (B, N, M + 1).
+
+    Returns:
+        TransportPlan: Weights, one non-zero entry per row.
+    """
+    cost = problem.cost.masked_fill(problem.padding, math.inf)
+    column = cost.argmin(2)
+    background = problem.cost.shape[2] - 1
+    return _hard_plan(problem, column.masked_fill(column == background, -1))
+
+
+def closest_prediction(problem: MatchingProblem) -> TransportPlan:
+    r"""Each ground truth takes the closest prediction (tau1 = 0, tau2 = inf).
+
+    :math:`\hat P_{ij} = \beta_j` for :math:`i = \arg\min_i C_{ij}`; a
+    prediction may be taken several times. The background's mass is shared
+    evenly by the remaining predictions.
+
+    Args:
+        problem (MatchingProblem): Costs (B, N, M + 1).
+
+    Returns:
+        TransportPlan: Weights, one non-zero entry per ground truth.
+    """
+    B, N, columns = problem.cost.shape
+    num_preds = problem.num_preds.unsqueeze(1)
+    received = (num_preds * problem.gt_mass).unsqueeze(1)
+    weights = torch.zeros_like(problem.cost.mT).mT
+    if N and columns > 1:
+        cost = problem.cost.masked_fill(problem.padding, math.inf)
+        row = cost[..., :-1].argmin(1, keepdim=True)
+        weights[..., :-1].scatter_(1, row, received[..., :-1])
+    remaining = (weights.sum(2) == 0) & (problem.pred_mass > 0)
+    count = remaining.sum(1, keepdim=True).clamp(min=1)
+    weights[..., -1] = remaining * received[..., -1] / count
+    return TransportPlan(weights, problem.pred_mass, problem.gt_mass)
+
+
+def two_stage(problem: MatchingProblem) -> TransportPlan:
+    r"""SSD's matching (Sec. 3.2): closest prediction, then ground truth.
+
+    Each ground truth takes the closest prediction; every other prediction
+    takes the closest ground truth if that costs no more than the background.
+    With the cost 1 - IoU and the background cost 0.5 this is mmdet's
+    ``MaxIoUAssigner`` with thresholds 0.5 and ``gt_max_assign_all=False``:
+    a prediction that is the closest of several ground truths goes to the
+    last of them, and among equally close predictions the first is taken.
+
+    Args:
+        problem (MatchingProblem): Costs (B, N, M + 1).
+
+    Returns:
+        TransportPlan: Weights, one non-zero entry per row.
+    """
+    second = closest_ground_truth(problem).best_ground_truth()
+    cost = problem.cost.masked_fill(problem.padding, math.inf)[..., :-1]
+    if 0 in cost.shape:
+        return _hard_plan(problem, second)
+    column = torch.arange(cost.shape[2], device=cost.device)
+    column = column.where(problem.gt_mass[:, :-1] > 0, -1)
+    first = torch.full_like(second, -1).scatter_reduce_(
+        1, cost.argmin(1), column, 'amax'
+    )
+    return _hard_plan(problem, torch.where(first >= 0, first, second))
+
+
+def _hard_plan(problem: MatchingProblem, indices: Tensor) -> TransportPlan:
+    plan = TransportPlan.from_indices(
+        indices,
+        problem.cost.shape[2] - 1,
+        ignored=problem.pred_mass == 0,
+    )
+    return TransportPlan(
+        plan.weights.to(problem.cost.dtype)
+        * (problem.num_preds[:, None] * problem.pred_mass).unsqueeze(2),
+        problem.pred_mass,
+        problem.gt_mass,
+    )
+
+
+def _all_background(problem: MatchingProblem) -> Tensor:
+    return torch.full_like(problem.pred_mass, -1, dtype=torch.int64)

@@ -1,0 +1,211 @@
+"""The transport plan: weights, potentials, marginals and views of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+__all__ = ['TransportPlan', 'WeightedPairs']
+
+BACKGROUND = -1
+
+
+class WeightedPairs(NamedTuple):
+    """Matched pairs, sorted by image, then ground truth, then prediction.
+
+    Attributes:
+        image (Tensor): (K,) int64 index of the image.
+        prediction (Tensor): (K,) int64 index of the prediction.
+        ground_truth (Tensor): (K,) int64 index of the ground truth.
+        mass (Tensor): (K,) weight :math:`N P_{ij}` of the pair.
+    """
+
+    image: Tensor
+    prediction: Tensor
+    ground_truth: Tensor
+    mass: Tensor
+
+
+@dataclass(frozen=True)
+class TransportPlan:
+    r"""A batch of matches :math:`\hat P`, scaled by the predictions' number.
+
+    With padding (mass zero) all weights are zero. For a plan of a 0/1
+    matching, made by :meth:`from_indices` or an exact matcher, the potentials
+    are None.
+
+    Args:
+        weights (Tensor): (B, N, M + 1), :math:`N_p \hat P`: the row of a
+            prediction whose mass is respected sums to 1. Last column:
+            background.
+        pred_mass (Tensor): (B, N), the :math:`\alpha` asked for.
+        gt_mass (Tensor): (B, M + 1), the :math:`\beta` asked for.
+        pred_potential (Tensor, optional): (B, N) float64, :math:`f =
+            \epsilon \log u`, in units of the cost.
+        gt_potential (Tensor, optional): (B, M + 1) float64, :math:`g =
+            \epsilon \log v`. Then :math:`P_{ij} = \exp((f_i + g_j -
+            C_{ij}) / \epsilon)`.
+        marginal_error (Tensor, optional): (B,) distance from convergence,
+            as a share of the total mass: :math:`\sum_i |(P 1)_i - \alpha_i
+            \exp(-f_i / \tau_1)|`, zero at the solution.
+    """
+
+    weights: Tensor
+    pred_mass: Tensor
+    gt_mass: Tensor
+    pred_potential: Tensor | None = None
+    gt_potential: Tensor | None = None
+    marginal_error: Tensor | None = None
+
+    @classmethod
+    def from_indices(
+        cls, indices: Tensor, num_gts: int, ignored: Tensor | None = None
+    ) -> TransportPlan:
+        """The 0/1 plan of a hard matching.
+
+        Args:
+            indices (Tensor): (B, N) int64, the ground truth that each
+                prediction is matched to, negative for the background.
+            num_gts (int): Number of ground truth columns M.
+            ignored (Tensor, optional): (B, N) bool, predictions that are
+                matched to nothing, not even the background.
+
+        Returns:
+            TransportPlan: float32 weights of 0 and 1.
+        """
+        column = torch.where(indices < 0, num_gts, indices)
+        weights = indices.new_zeros(
+            (indices.shape[0], num_gts + 1, indices.shape[1]),
+            dtype=torch.float32,
+        )
+        weights.scatter_(1, column.unsqueeze(1), 1.0)
+        if ignored is not None:
+            weights.masked_fill_(ignored.unsqueeze(1), 0.0)
+        n = weights.sum((1, 2)).clamp(min=1).unsqueeze(1)
+        return cls(
+            weights=weights.mT,
+            pred_mass=weights.sum(1) / n,
+            gt_mass=weights.sum(2) / n,
+        )
+
+    @property
+    def foreground(self) -> Tensor:
+        """(B, N, M) weights of the ground truths, without the background."""
+        return self.weights[..., :-1]
+
+    @property
+    def background(self) -> Tensor:
+        """(B, N) weights of the background."""
+        return self.weights[..., -1]
+
+    @property
+    def pred_marginal(self) -> Tensor:
+        """(B, N) weight that each prediction sends, N P 1."""
+        return self.weights.sum(2)
+
+    @property
+    def gt_marginal(self) -> Tensor:
+        """(B, M + 1) weight that each ground truth receives, N P^T 1."""
+        return self.weights.sum(1)
+
+    def pairs(self, min_mass: float = 0.0) -> WeightedPairs:
+        """Foreground pairs with more than a given weight.
+
+        Args:
+            min_mass (float): Pairs of at most this weight are left out.
+                Defaults to 0.
+
+        Returns:
+            WeightedPairs: The K pairs; K depends on the data, so a GPU waits
+            here for the host.
+        """
+        weights = self.foreground.mT
+        image, ground_truth, prediction = (weights > min_mass).nonzero(
+            as_tuple=True
+        )
+        return WeightedPairs(
+            image,
+            prediction,
+            ground_truth,
+            weights[image, ground_truth, prediction],
+        )
+
+    def best_ground_truth(self) -> Tensor:
+        """Hard view: each prediction takes its heaviest column.
+
+        A prediction without weight goes to the background.
+
+        Returns:
+            Tensor: (B, N) int64 ground truth index, -1 for the background.
+        """
+        weight, column = self.weights.max(2)
+        background = column == self.weights.shape[2] - 1
+        return column.masked_fill(background | (weight == 0), BACKGROUND)
+
+    def best_prediction(self) -> Tensor:
+        """Hard view: each ground truth takes its heaviest prediction.
+
+        A prediction that is the best of several ground truths goes to the
+        one that gives it the most weight.
+
+        Returns:
+            Tensor: (B, N) int64 ground truth index, -1 for the background.
+        """
+        weights = self.foreground
+        if 0 in weights.shape:
+            return self._all_background()
+        best = torch.zeros_like(weights).scatter_(
+            1, weights.argmax(1, keepdim=True), 1.0
+        )
+        mass, column = (weights * best).max(2)
+        return column.masked_fill(mass == 0, BACKGROUND)
+
+    def one_to_one(self) -> Tensor:
+        """Hard view: the one-to-one matching of the greatest total weight.
+
+        Every ground truth gets one prediction of its own as long as there
+        are enough of them. Solved on the CPU by SciPy.
+
+        Returns:
+            Tensor: (B, N) int64 ground truth index, -1 for the background.
+        """
+        indices = self._all_background()
+        pred_valid = (self.pred_mass > 0).cpu()
+        gt_valid = (self.gt_mass[:, :-1] > 0).cpu()
+        gain = (self.foreground - self.background.unsqueeze(2)).cpu().double()
+        for index, image_gain in enumerate(gain):
+            rows = pred_valid[index].nonzero()[:, 0]
+            columns = gt_valid[index].nonzero()[:, 0]
+            row, column = linear_sum_assignment(
+                image_gain[rows][:, columns].numpy(), maximize=True
+            )
+            indices[index, rows[row]] = columns[column].to(indices.device)
+        return indices
+
+    def spread(self, places: Tensor) -> TransportPlan:
+        """Puts the rows back among predictions that took no part.
+
+        Args:
+            places (Tensor): (B, N') bool; image b has N_b True entries, which
+                receive its first N_b rows. All others get no weight.
+
+        Returns:
+            TransportPlan: Weights (B, N', M + 1).
+        """
+        row = places.cumsum(1).sub(1).clamp(min=0)
+        columns = self.weights.mT
+        index = row.unsqueeze(1).expand(-1, columns.shape[1], -1)
+        return TransportPlan(
+            weights=(columns.gather(2, index) * places.unsqueeze(1)).mT,
+            pred_mass=self.pred_mass.gather(1, row) * places,
+            gt_mass=self.gt_mass,
+            gt_potential=self.gt_potential,
+            marginal_error=self.marginal_error,
+        )
+
+    def _all_background(self) -> Tensor:
+        return torch.full_like(self.pred_mass, BACKGROUND, dtype=torch.int64)

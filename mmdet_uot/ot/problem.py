@@ -1,0 +1,248 @@
+"""The matching problem: costs and masses of a batch of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ['MatchingProblem']
+
+
+@dataclass(frozen=True)
+class MatchingProblem:
+    r"""Costs and masses of a batch of matching problems (paper, Prop. 1).
+
+    Image :math:`b` has :math:`N` predictions and :math:`n` ground truths, to
+    which the background is added as a last one:
+
+    .. math::
+        \alpha = \tfrac{1}{N} [1, \dots, 1], \qquad
+        \beta = \tfrac{1}{N} [1, \dots, 1, N - n].
+
+    With more ground truths than predictions the background mass would be
+    negative. The background then has no mass and the ground truths share the
+    mass of the predictions evenly, :math:`\beta_j = 1 / n`.
+
+    An entry of mass zero is padding: whatever its costs hold (NaN included),
+    it receives no mass and changes nothing elsewhere.
+
+    Args:
+        cost (Tensor): (B, N, M + 1), any floating dtype; half precision is
+            promoted to float32. The last column is the background.
+        pred_mass (Tensor): (B, N), :math:`\alpha`, zero for padding.
+        gt_mass (Tensor): (B, M + 1), :math:`\beta`, zero for padding.
+        padding_is_finite (bool): Whether the costs in the padding are known
+            to be finite, so that they need no cleaning. Defaults to False.
+
+    Raises:
+        TypeError: If an argument is not a floating tensor.
+        ValueError: If the shapes do not fit.
+    """
+
+    cost: Tensor
+    pred_mass: Tensor
+    gt_mass: Tensor
+    padding_is_finite: InitVar[bool] = False
+
+    def __post_init__(self, padding_is_finite: bool) -> None:
+        for name in ('cost', 'pred_mass', 'gt_mass'):
+            value = getattr(self, name)
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                raise TypeError(
+                    f'{name} must be a floating tensor, got '
+                    f'{_describe(value)}; convert it with .float()'
+                )
+        if self.cost.dim() != 3 or self.cost.shape[2] == 0:
+            raise ValueError(
+                'cost must be (B, N, M + 1) with the background as its last '
+                f'column, got shape {tuple(self.cost.shape)}; use '
+                'MatchingProblem.from_costs to add the background'
+            )
+        B, N, columns = self.cost.shape
+        for name, shape in (('pred_mass', (B, N)), ('gt_mass', (B, columns))):
+            if tuple(getattr(self, name).shape) != shape:
+                raise ValueError(
+                    f'{name} must be {shape} for a cost of shape '
+                    f'{tuple(self.cost.shape)}, got '
+                    f'{tuple(getattr(self, name).shape)}'
+                )
+        dtype = _solver_dtype(self.cost)
+        for name in ('cost', 'pred_mass', 'gt_mass'):
+            value = getattr(self, name).detach().to(dtype)
+            object.__setattr__(self, name, value)
+        if not padding_is_finite:
+            clean = self.cost.masked_fill(self.padding, 0.0)
+            object.__setattr__(self, 'cost', clean)
+
+    @classmethod
+    def from_costs(
+        cls,
+        costs: Sequence[Tensor],
+        background_cost: float | Sequence[Tensor],
+    ) -> MatchingProblem:
+        """Pads the costs of several images and adds the background.
+
+        Args:
+            costs (Sequence[Tensor]): One (N_b, m_b) cost per image, at least
+                one image, all of one dtype and device.
+            background_cost (float | Sequence[Tensor]): Cost of matching a
+                prediction to the background: one number, or one (N_b,)
+                tensor per image.
+
+        Returns:
+            MatchingProblem: Cost (B, max N_b, max m_b + 1).
+
+        Raises:
+            TypeError: If ``costs`` is not a sequence of tensors.
+            ValueError: If ``costs`` is empty or shapes do not fit.
+        """
+        if isinstance(costs, Tensor) or not all(
+            isinstance(cost, Tensor) for cost in costs
+        ):
+            raise TypeError(
+                'costs must be a sequence of (N, m) tensors, one per image, '
+                f'got {_describe(costs)}; for one image pass [cost]'
+            )
+        if not costs:
+            raise ValueError('costs must hold at least one image, got none')
+        for index, cost in enumerate(costs):
+            if cost.dim() != 2:
+                raise ValueError(
+                    f'costs[{index}] must be (N, m), got shape '
+                    f'{tuple(cost.shape)}'
+                )
+        num_preds = [cost.shape[0] for cost in costs]
+        num_gts = [cost.shape[1] for cost in costs]
+        B, N, M = len(costs), max(num_preds), max(num_gts)
+        dtype = _solver_dtype(costs[0])
+        padded = costs[0].new_zeros((B, M, N), dtype=dtype).mT
+        for index, cost in enumerate(costs):
+            target = padded[index, : num_preds[index], : num_gts[index]]
+            target.copy_(cost.detach())
+        background: float | Tensor
+        if isinstance(background_cost, (int, float)):
+            background = background_cost
+        else:
+            _check_background(background_cost, num_preds)
+            background = padded.new_zeros((B, N))
+            for index, row in enumerate(background_cost):
+                background[index, : num_preds[index]] = row.detach()
+        device = padded.device
+        return cls.from_padded(
+            padded,
+            _first(num_gts, M, device),
+            background,
+            pred_valid=_first(num_preds, N, device),
+        )
+
+    @classmethod
+    def from_padded(
+        cls,
+        cost: Tensor,
+        gt_valid: Tensor,
+        background_cost: float | Tensor,
+        pred_valid: Tensor | None = None,
+    ) -> MatchingProblem:
+        """Adds the background and the masses of Prop. 1 to padded costs.
+
+        Args:
+            cost (Tensor): (B, N, M) costs; padding may hold anything.
+            gt_valid (Tensor): (B, M) bool, False for padding.
+            background_cost (float | Tensor): One number, or (B, N).
+            pred_valid (Tensor, optional): (B, N) bool, False for predictions
+                that take no part. Defaults to all.
+
+        Returns:
+            MatchingProblem: Cost (B, N, M + 1).
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        if cost.dim() != 3:
+            raise ValueError(
+                f'cost must be (B, N, M), got shape {tuple(cost.shape)}'
+            )
+        B, N, M = cost.shape
+        if pred_valid is None:
+            pred_valid = gt_valid.new_ones((B, N))
+        for name, value, shape in (
+            ('gt_valid', gt_valid, (B, M)),
+            ('pred_valid', pred_valid, (B, N)),
+        ):
+            if tuple(value.shape) != shape or value.dtype != torch.bool:
+                raise ValueError(
+                    f'{name} must be a bool tensor of shape {shape}, got '
+                    f'{_describe(value)}'
+                )
+        dtype = _solver_dtype(cost)
+        if isinstance(background_cost, Tensor):
+            if tuple(background_cost.shape) != (B, N):
+                raise ValueError(
+                    'background_cost must be a number or a tensor of shape '
+                    f'{(B, N)}, got {_describe(background_cost)}'
+                )
+            background = background_cost.to(dtype)
+        else:
+            background = cost.new_full((), background_cost, dtype=dtype)
+        rows = cost.new_empty((B, M + 1, N), dtype=dtype)
+        rows[:, :M] = cost.mT
+        rows[:, M] = background
+        rows[:, :M].masked_fill_(~gt_valid.unsqueeze(2), 0.0)
+        rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
+
+        n_pred = pred_valid.sum(1, keepdim=True).to(dtype)
+        n_gt = gt_valid.sum(1, keepdim=True).to(dtype)
+        unit = 1 / n_pred.clamp(min=1)
+        share = (n_pred > 0) / torch.maximum(n_pred, n_gt).clamp(min=1)
+        background_mass = (n_pred - n_gt).clamp(min=0) * unit
+        return cls(
+            cost=rows.mT,
+            pred_mass=pred_valid * unit,
+            gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
+            padding_is_finite=True,
+        )
+
+    @property
+    def num_preds(self) -> Tensor:
+        """(B,) Number of predictions with mass, the paper's N_p."""
+        return (self.pred_mass > 0).sum(1).to(self.cost.dtype)
+
+    @property
+    def padding(self) -> Tensor:
+        """(B, N, M + 1) bool, True where the row or the column is padding."""
+        return (self.pred_mass == 0).unsqueeze(2) | (
+            self.gt_mass == 0
+        ).unsqueeze(1)
+
+
+def _solver_dtype(cost: Tensor) -> torch.dtype:
+    return torch.promote_types(cost.dtype, torch.float32)
+
+
+def _check_background(rows: Sequence[Tensor], num_preds: list[int]) -> None:
+    shapes = [(count,) for count in num_preds]
+    try:
+        fits = [tuple(row.shape) for row in rows] == shapes
+    except (TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise ValueError(
+            'background_cost must be a number or one (N,) tensor per image, '
+            f'here of shapes {shapes}, got {_describe(rows)}'
+        )
+
+
+def _first(counts: list[int], size: int, device: torch.device) -> Tensor:
+    """(B, size) bool: the first ``counts[b]`` entries of row b are True."""
+    return torch.arange(size, device=device) < torch.tensor(
+        counts, device=device
+    ).unsqueeze(1)
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f'a {value.dtype} tensor of shape {tuple(value.shape)}'
+    return f'{type(value).__name__}: {value!r}'[:80]

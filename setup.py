@@ -1,0 +1,88 @@
+"""Packages `mmdet_uot` with its configs and tools under `mmdet_uot/.mim`.
+
+The dependencies are ranges; the exact versions that were tested are in
+`requirements/constraints.txt`. MMDetection is an extra and never a
+requirement: two stacks of different names share the import names mmdet, mmcv
+and mmengine, and an installed one must not be overwritten by the other.
+"""
+
+import runpy
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MIM_FILES = ('configs', 'tools', 'model-index.yml')
+NOT_COPIED = ('__pycache__', '*.pyc', 'setup_env')  # sets up a source tree
+
+
+class BuildWithMimFiles(build_py):
+    """Adds the top-level files that mim and MMEngine look for in `.mim`.
+
+    An editable install links them, every other build copies them.
+    """
+
+    def run(self) -> None:
+        """Builds the modules, then puts the files beside them."""
+        super().run()
+        parent = ROOT if self.editable_mode else Path(self.build_lib)
+        mim = parent / 'mmdet_uot' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)
+        mim.mkdir(parents=True)
+        for name in MIM_FILES:
+            source = ROOT / name
+            if self.editable_mode:
+                (mim / name).symlink_to(Path('..', '..', name))
+            elif source.is_dir():
+                ignored = shutil.ignore_patterns(*NOT_COPIED)
+                shutil.copytree(source, mim / name, ignore=ignored)
+            else:
+                shutil.copy2(source, mim / name)
+
+
+setup(
+    name='mmdet_uot',
+    version=runpy.run_path(str(ROOT / 'mmdet_uot/version.py'))['__version__'],
+    description='Unbalanced Optimal Transport label assignment for '
+    'MMDetection 3.x',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    keywords='object detection, optimal transport, label assignment',
+    packages=find_packages(include=['mmdet_uot', 'mmdet_uot.*']),
+    package_data={'mmdet_uot': ['py.typed']},
+    python_requires='>=3.10',
+    install_requires=[
+        'torch>=2.4',
+        'numpy>=1.23',
+        'scipy>=1.11',
+        'matplotlib>=3.7',
+        'pycocotools>=2.0.7',
+    ],
+    extras_require={
+        'onedl': [
+            'onedl-mmdetection>=3.5.1,<4',
+            'onedl-mmcv>=2.3.6,<3',
+            'onedl-mmengine>=0.10.12,<1',
+        ],
+        'openmmlab': [
+            'mmdet>=3.3.0,<4',
+            'mmcv>=2.1.0,<2.2',
+            'mmengine>=0.10.7,<1',
+        ],
+        'tests': ['hypothesis>=6.100', 'POT>=0.9.6', 'pytest>=8'],
+    },
+    cmdclass={'build_py': BuildWithMimFiles},
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+    zip_safe=False,
+)

@@ -1,0 +1,234 @@
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SETUP = ROOT / 'tools' / 'setup_env'
+
+
+@pytest.fixture(autouse=True)
+def setup_modules(monkeypatch):
+    monkeypatch.syspath_prepend(str(SETUP))
+    yield
+    for name in ('checks', 'shell', 'operators', '__main__setup'):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def program():
+    spec = spec_from_file_location('__main__setup', SETUP / '__main__.py')
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fake_python(folder, name, **found):
+    """An executable that answers the probe with what is given."""
+    found = {'version': '3.11', 'venv': True, 'header': True, **found}
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{json.dumps(found)}'\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_running_python_is_preferred(tmp_path, monkeypatch):
+    import checks
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    fake_python(tmp_path, 'python3.12', version='3.12')
+    current = fake_python(tmp_path, 'mine')
+    assert checks.find_python(current) == current
+
+
+def test_old_python_falls_back_to_one_on_path(tmp_path, monkeypatch):
+    import checks
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    old = fake_python(tmp_path, 'old', version='3.8')
+    broken = tmp_path / 'python3.11'  # a shim that names no real Python
+    broken.write_text('#!/bin/sh\nexit 127\n')
+    broken.chmod(0o755)
+    good = fake_python(tmp_path, 'python3.12', version='3.12')
+    assert checks.find_python(old) == good
+
+
+@pytest.mark.parametrize(
+    ('found', 'message'),
+    [
+        ({'version': '3.8'}, 'Python 3.10, 3.11 or 3.12 is needed'),
+        ({'version': '3.13'}, 'Python 3.10, 3.11 or 3.12 is needed'),
+        ({'venv': False}, 'apt-get install python3.11-venv'),
+        ({'header': False}, 'apt-get install python3.11-dev'),
+    ],
+)
+def test_unfit_python_is_one_line(tmp_path, monkeypatch, found, message):
+    import checks
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    python = fake_python(tmp_path, 'python', **found)
+    with pytest.raises(checks.SetupError, match=message) as error:
+        checks.find_python(python)
+    assert '\n' not in str(error.value)
+
+
+def test_missing_compiler_is_one_line(tmp_path, monkeypatch):
+    import checks
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    monkeypatch.delenv('CXX', raising=False)
+    with pytest.raises(checks.SetupError, match=r'apt-get install g\+\+'):
+        checks.find_compiler()
+
+
+def test_full_disk_names_the_folder(tmp_path):
+    import checks
+
+    folder = tmp_path / 'not' / 'made' / 'yet'
+    assert checks.check_disk(folder, needed_gb=0) >= 0
+    with pytest.raises(checks.SetupError, match=f'needed and {folder} has'):
+        checks.check_disk(folder, needed_gb=1e9)
+
+
+def test_failed_command_shows_tail_and_log(tmp_path):
+    from checks import SetupError
+    from shell import run
+
+    log = tmp_path / 'log'
+    code = 'for i in range(99): print("line", i)\nraise SystemExit(3)'
+    with pytest.raises(SetupError) as error:
+        run([sys.executable, '-c', code], log=log)
+    text = str(error.value)
+    assert 'failed (3)' in text and 'line 98' in text and str(log) in text
+    assert 'line 5\n' not in text
+    assert 'line 5\n' in log.read_text()
+
+
+def test_full_disk_is_recognised_in_the_log(tmp_path):
+    from checks import SetupError
+    from shell import run
+
+    code = 'raise SystemExit("OSError: No space left on device")'
+    with pytest.raises(SetupError, match='the disk is full'):
+        run([sys.executable, '-c', code], log=tmp_path / 'log')
+
+
+def test_child_keeps_the_lock(tmp_path):
+    from shell import locked
+
+    with locked(tmp_path / 'lock') as lock:
+        child = subprocess.Popen(['sleep', '60'], pass_fds=(lock,))
+    with (tmp_path / 'lock').open() as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        child.kill()
+        child.wait()
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_every_named_package_has_one_pin():
+    folder = ROOT / 'requirements'
+    lines = (folder / 'constraints.txt').read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith('#')]
+    assert all(line.count('==') == 1 for line in pins)
+    pinned = [line.split('==')[0].lower() for line in pins]
+    assert len(pinned) == len(set(pinned))
+    for file in folder.glob('*.txt'):
+        if file.name == 'constraints.txt':
+            continue
+        for line in file.read_text().splitlines():
+            if line and not line.startswith(('#', '-c ')):
+                assert line.lower() in pinned, f'{line} in {file}'
+
+
+def test_host_packages_are_pinned(program):
+    packages = program.host_packages('onedl')
+    names = [package.split('==')[0] for package in packages]
+    assert {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection'} <= set(names)
+
+
+def test_ready_only_with_the_same_pins_and_place(
+    program, tmp_path, monkeypatch
+):
+    venv = tmp_path / '.venv'
+    (venv / 'bin').mkdir(parents=True)
+    (venv / 'bin' / 'python').touch()
+    stamp = venv / 'ready'
+    assert not program.is_ready(stamp, 'onedl')
+    stamp.write_text(program.fingerprint(venv, 'onedl'))
+    assert program.is_ready(stamp, 'onedl')
+
+    moved = tmp_path / 'moved'
+    venv.rename(moved)
+    assert not program.is_ready(moved / 'ready', 'onedl')
+
+    moved.rename(venv)
+    for file in program.REQUIREMENTS.glob('*.txt'):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / 'constraints.txt').write_text('numpy==0.0.0\n')
+    monkeypatch.setattr(program, 'REQUIREMENTS', tmp_path)
+    assert not program.is_ready(stamp, 'onedl')
+
+
+def test_half_installed_packages_are_dropped(program, tmp_path):
+    packages = tmp_path / 'lib' / 'python3.11' / 'site-packages'
+    whole = packages / 'whole-1.0.dist-info'
+    half = packages / 'half-1.0.dist-info'
+    for folder in (whole, half):
+        folder.mkdir(parents=True)
+        (folder / 'METADATA').touch()
+    (whole / 'RECORD').touch()
+    program.drop_half_installed(tmp_path)
+    assert whole.exists() and not half.exists()
+
+
+def test_second_environment_takes_the_wheel_from_the_cache(
+    tmp_path, monkeypatch, capsys
+):
+    import operators
+
+    def no_commands(*args, **kwargs):
+        raise AssertionError('nothing needs to run')
+
+    monkeypatch.setattr(operators, 'run', no_commands)
+    monkeypatch.delenv('FORCE_CUDA', raising=False)
+    shelf = tmp_path / 'wheels' / 'mmcv-1.0-cp311-torch2-cpu'
+    shelf.mkdir(parents=True)
+    (shelf / 'unfinished').touch()
+    wheel = shelf / 'mmcv-1.0-cp311-cp311-linux_x86_64.whl'
+    wheel.touch()
+    found = operators.operator_wheel(
+        'python',
+        'mmcv==1.0',
+        torch='cp311-torch2',
+        cache=tmp_path,
+        log=tmp_path / 'log',
+    )
+    assert found == wheel
+    assert 'from the cache' in capsys.readouterr().out
+
+
+def test_command_line_says_what_is_missing(tmp_path):
+    """The whole program, from a folder without an environment."""
+    copy = tmp_path / 'copy'
+    for name in ('tools/setup_env', 'requirements', 'mmdet_uot'):
+        (copy / name).mkdir(parents=True)
+        for file in (ROOT / name).glob('*.*'):
+            if file.is_file():
+                (copy / name / file.name).write_bytes(file.read_bytes())
+    (copy / 'setup.py').touch()
+    run = subprocess.run(
+        [sys.executable, 'tools/setup_env'],
+        cwd=copy,
+        env={**os.environ, 'CXX': 'false', 'XDG_CACHE_HOME': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stderr.count('\n') == 1
+    assert 'set-up failed: a C++17 compiler is needed' in run.stderr

@@ -1,0 +1,243 @@
+"""Trains and evaluates a tiny detector with the command-line tools."""
+
+import json
+import pickle
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdet_uot import _tools
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = """
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    'mmdet::_base_/default_runtime.py',
+]
+custom_imports = dict(imports=['mmdet_uot'], allow_failed_imports=False)
+pretrained = dict(type='Pretrained', checkpoint='published.pth')
+model = dict(
+    backbone=dict(depth=18, base_channels=8, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=8, num_outs=5),
+    bbox_head=dict(
+        num_classes=1, in_channels=8, feat_channels=8, stacked_convs=1),
+    test_cfg=dict(score_thr=0.0),
+)
+pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(64, 64)),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='PackDetInputs', meta_keys=(
+        'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+dataset = dict(type='CocoDataset', data_root='{data}', ann_file='boxes.json',
+    data_prefix=dict(img=''), metainfo=dict(classes=('box', )),
+    pipeline=pipeline)
+train_dataloader = dict(batch_size=2, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False), dataset=dataset)
+test_dataloader = dict(batch_size=1, num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(test_mode=True, **dataset))
+test_evaluator = dict(
+    type='CocoMetric', ann_file='{data}/boxes.json', metric='bbox')
+test_cfg = dict(type='TestLoop')
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+"""
+
+
+def load_tool(name):
+    spec = spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def train():
+    return load_tool('train')
+
+
+@pytest.fixture(scope='module')
+def test():
+    return load_tool('test')
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A config whose two images have one white box each."""
+    monkeypatch.chdir(tmp_path)
+    images, boxes = [], []
+    for i in range(2):
+        image = np.full((64, 64, 3), 99, np.uint8)
+        image[8:40, 8:40] = 255
+        cv2.imwrite(str(tmp_path / f'{i}.png'), image)
+        images.append(dict(id=i, file_name=f'{i}.png', width=64, height=64))
+        boxes.append(
+            dict(
+                id=i + 1,
+                image_id=i,
+                category_id=1,
+                bbox=[8, 8, 32, 32],
+                area=1024,
+                iscrowd=0,
+            )
+        )
+    categories = [dict(id=1, name='box')]
+    text = json.dumps(
+        dict(images=images, annotations=boxes, categories=categories)
+    )
+    (tmp_path / 'boxes.json').write_text(text)
+    path = tmp_path / 'tiny.py'
+    path.write_text(CONFIG.replace('{data}', str(tmp_path)))
+    return str(path)
+
+
+@pytest.fixture
+def built(train, monkeypatch):
+    """Configs that reach the runner, which is not built."""
+    seen = []
+
+    class Runner:
+        def train(self):
+            pass
+
+    def build_runner(cfg):
+        seen.append(cfg)
+        return Runner()
+
+    monkeypatch.setattr(train, 'build_runner', build_runner)
+    return seen
+
+
+def test_train_resume_evaluate(train, test, config, tmp_path, capsys):
+    train.main([config])
+    work_dir = tmp_path / 'work_dirs' / 'tiny'
+    first = torch.load(work_dir / 'epoch_1.pth', weights_only=False)
+    assert first['meta']['epoch'] == 1
+
+    more = ['--cfg-options', 'train_cfg.max_epochs=2']
+    (work_dir / 'epoch_2.pth').write_bytes(b'PK: cut short')
+    train.main([config, '--resume', *more])
+    second = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
+    assert second['meta']['epoch'] == 2
+    assert second['meta']['iter'] == 2 * first['meta']['iter']
+
+    written = (work_dir / 'epoch_2.pth').stat().st_mtime_ns
+    train.main([config, '--resume', *more])
+    assert (work_dir / 'epoch_2.pth').stat().st_mtime_ns == written
+
+    capsys.readouterr()
+    test.main(
+        [config, str(work_dir), '--out', 'out.pkl', '--show-dir', 'pictures']
+    )
+    printed = dict(
+        line.split(':', 1)
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith(('Checkpoint', 'Metrics', 'Pictures'))
+    )
+    assert printed['Checkpoint'].strip() == str(work_dir / 'epoch_2.pth')
+    metrics = json.loads(Path(printed['Metrics'].strip()).read_text())
+    assert 'coco/bbox_mAP' in metrics
+    pictures = sorted(Path(printed['Pictures'].strip()).iterdir())
+    assert [picture.name for picture in pictures] == ['0.png', '1.png']
+    # ground truth on the left, detections on the right
+    assert cv2.imread(str(pictures[0])).shape == (64, 128, 3)
+    with open('out.pkl', 'rb') as file:
+        assert len(pickle.load(file)) == 2
+
+
+def test_options_reach_the_config(train, config, built):
+    train.main(
+        [
+            config,
+            '--work-dir=elsewhere',
+            '--pretrained',
+            '--auto-scale-lr',
+            '--cfg-options',
+            'auto_scale_lr.base_batch_size=4',
+            'optim_wrapper.optimizer.lr=0.5',
+        ]
+    )
+    (cfg,) = built
+    assert cfg.work_dir == 'elsewhere'
+    assert cfg.optim_wrapper.optimizer.lr == 0.5
+    assert cfg.auto_scale_lr.enable
+    assert cfg.model.backbone.init_cfg.checkpoint == 'published.pth'
+
+
+def test_defaults_leave_the_config_alone(train, config, built):
+    train.main([config])
+    (cfg,) = built
+    assert cfg.work_dir == 'work_dirs/tiny'
+    assert cfg.model.backbone.init_cfg is None
+    assert cfg.optim_wrapper == Config.fromfile(config).optim_wrapper
+    assert not cfg.resume and cfg.load_from is None
+
+
+def test_resume_without_a_checkpoint_starts_anew(train, config, built):
+    train.main([config, '--resume'])
+    (cfg,) = built
+    assert not cfg.resume and cfg.load_from is None
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('--pretrained', '--pretrained needs `pretrained'),
+        ('--auto-scale-lr', '--auto-scale-lr needs `auto_scale_lr'),
+        ('--amp', '--amp needs a GPU'),
+        ('--resume=nothing.pth', "no checkpoint 'nothing.pth'"),
+    ],
+)
+def test_impossible_options_are_one_line(
+    train, config, built, option, message, monkeypatch
+):
+    monkeypatch.setattr(train, 'get_device', lambda: 'cpu')
+    change = ['--cfg-options', 'pretrained=None', 'auto_scale_lr={}']
+    with pytest.raises(SystemExit, match=message) as error:
+        train.main([config, option, *change])
+    assert '\n' not in str(error.value)
+    assert not built
+
+
+def test_unknown_config_suggests_near_names(train, config, tmp_path):
+    with pytest.raises(SystemExit, match=r'did you mean: .*tiny\.py'):
+        train.main([str(tmp_path / 'tinny.py')])
+    with pytest.raises(SystemExit, match=r'configs/ssd300_uot\.py'):
+        train.main(['configs/sd300_uot.py'])
+
+
+def test_checkpoint_is_checked_before_anything_runs(test, config, tmp_path):
+    whole = tmp_path / 'whole.pth'
+    torch.save({'state_dict': {'weight': torch.zeros(1000)}}, whole)
+    cut = tmp_path / 'cut.pth'
+    cut.write_bytes(whole.read_bytes()[:-200])
+    with pytest.raises(SystemExit, match=r'cut short \(\d+ bytes\)'):
+        test.main([config, str(cut)])
+    with pytest.raises(SystemExit, match=r'its folder has .*whole\.pth'):
+        test.main([config, str(tmp_path / 'other.pth')])
+    with pytest.raises(SystemExit, match='no checkpoint in the folder'):
+        (tmp_path / 'empty').mkdir()
+        test.main([config, str(tmp_path / 'empty')])
+    assert _tools.find_checkpoint(str(whole)) == str(whole)
+    assert _tools.find_checkpoint(str(tmp_path)) == str(whole)
+    url = 'open-mmlab://vgg16_caffe'
+    assert _tools.find_checkpoint(url) == url
+
+
+def test_old_pickled_weights_pass(tmp_path):
+    file = tmp_path / 'published.pth'
+    torch.save({}, file, _use_new_zipfile_serialization=False)
+    assert _tools.is_whole(file)
+
+
+def test_out_must_be_a_pickle(test, config):
+    with pytest.raises(SystemExit):
+        test.parse_args([config, 'checkpoint.pth', '--out', 'out.json'])
