@@ -6,6 +6,9 @@ The same 8,732 anchors; a narrow ResNet-18 on 960 images instead of VGG-16 on
 
 _base_ = 'ssd300_uot.py'
 
+# The base's published weights are of VGG-16.
+pretrained = None
+
 channels = (32, 64, 64, 64, 64, 64)
 model = dict(
     data_preprocessor=dict(std=[58.395, 57.12, 57.375]),

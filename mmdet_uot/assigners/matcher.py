@@ -30,6 +30,7 @@ class Preset:
         tau2 (float): Weight of the ground truths' mass constraint.
         hard_view (str): View of the plan for stock heads.
         exact (bool): Whether epsilon is 0. Defaults to False.
+        epsilon (float, optional): What epsilon is unless it is given.
         solver (Callable, optional): What replaces ``ot.solve``: takes the
             problem, and epsilon unless ``exact``. Defaults to None.
     """
@@ -38,6 +39,7 @@ class Preset:
     tau2: float
     hard_view: str = 'best_ground_truth'
     exact: bool = False
+    epsilon: float | None = None
     solver: Callable[..., TransportPlan] | None = None
 
 
@@ -48,7 +50,9 @@ PRESETS: dict[str, Preset] = {
     'ssd_two_stage': Preset(math.inf, 0.0, exact=True, solver=two_stage),
     'softmax_over_ground_truths': Preset(math.inf, 0.0),
     'softmax_over_predictions': Preset(0.0, math.inf, 'best_prediction'),
-    'dual_softmax': Preset(math.inf, math.inf, solver=dual_softmax),
+    'dual_softmax': Preset(
+        math.inf, math.inf, epsilon=1.0, solver=dual_softmax
+    ),
     'balanced': Preset(math.inf, math.inf, 'one_to_one'),
 }
 
@@ -98,6 +102,8 @@ class Matcher:
                         f'preset={preset!r} fixes {name}, got {name}={value}; '
                         'leave out one of the two'
                     )
+            if epsilon is None and epsilon0 is None:
+                epsilon = fixed.epsilon
             tau1, tau2, self.solver = fixed.tau1, fixed.tau2, fixed.solver
         if epsilon is not None and epsilon0 is not None:
             raise ValueError(

@@ -256,13 +256,15 @@ class UOTAssigner(BaseAssigner):
                 self.ignore_wrt_candidates,
             )
         background = self._background(cost)
+        max_cost = math.inf
         if self.cost_scaling != 'none' and not self.matcher.exact:
             valid = gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
             largest = self._largest(cost, background, valid)
             cost /= largest
             background = background / largest.squeeze(1)
+            max_cost = 1.0
         return MatchingProblem.from_padded(
-            cost.mT, gt_valid, background, pred_valid
+            cost.mT, gt_valid, background, pred_valid, max_cost=max_cost
         )
 
     def _background(self, cost: Tensor) -> Tensor:

@@ -100,7 +100,9 @@ class UOTSSDHead(SSDHead):
             target = gt_boxes[pairs.image, pairs.ground_truth]
             if self.reg_decoded_bbox:
                 return self.bbox_coder.decode(prior, pred), target
-            return pred, self.bbox_coder.encode(prior, target)
+            target = self.bbox_coder.encode(prior, target)
+            # A side of length zero has no logarithm: it is not regressed.
+            return pred, torch.where(target.isfinite(), target, pred.detach())
 
         return self.loss_module(
             _flatten_levels(cls_scores, self.cls_out_channels),

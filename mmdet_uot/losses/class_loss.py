@@ -37,7 +37,9 @@ def class_mass(
     """
     classes = torch.arange(num_classes, device=labels.device)
     one_hot = (labels.unsqueeze(2) == classes).to(plan.weights.dtype)
-    return plan.foreground @ one_hot
+    # Autocast would round the weights to half precision.
+    with torch.autocast(labels.device.type, enabled=False):
+        return plan.foreground @ one_hot
 
 
 def cross_entropy(

@@ -12,11 +12,12 @@ from .exact import (
     two_stage,
 )
 from .plan import TransportPlan, WeightedPairs
-from .problem import MatchingProblem
+from .problem import Bounds, MatchingProblem
 from .sinkhorn import sinkhorn
 from .solve import EXACT_CORNERS, check_corner, solve
 
 __all__ = [
+    'Bounds',
     'EPSILON_RULES',
     'EXACT_CORNERS',
     'MatchingProblem',

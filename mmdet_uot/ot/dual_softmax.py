@@ -11,6 +11,9 @@ from .problem import MatchingProblem
 
 __all__ = ['dual_softmax']
 
+# The formula grows without bound with costs / epsilon.
+_LARGEST = 60.0
+
 
 def dual_softmax(
     problem: MatchingProblem, *, epsilon: float | Tensor = 1.0
@@ -52,7 +55,7 @@ def dual_softmax(
     )
     # alpha beta / (u0 v0), times N for weights; padding was -inf - (-inf).
     factor = alpha * beta * num_rows * num_columns * num_rows
-    weights = factor * log_plan.exp().nan_to_num(0.0)
+    weights = factor * log_plan.clamp(max=_LARGEST).exp().nan_to_num(0.0)
     return TransportPlan(
         weights.to(problem.cost.dtype), problem.pred_mass, problem.gt_mass
     )

@@ -64,10 +64,10 @@ def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
-    cost = problem.cost.masked_fill(problem.padding, math.inf)
-    column = cost.argmin(2)
+    column = _without_padding(problem).argmin(2)
     background = problem.cost.shape[2] - 1
-    return _hard_plan(problem, column.masked_fill(column == background, -1))
+    indices = column.masked_fill(column == background, -1)
+    return _hard_plan(problem, indices, _sent(problem))
 
 
 def closest_prediction(problem: MatchingProblem) -> TransportPlan:
@@ -88,8 +88,8 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     received = (num_preds * problem.gt_mass).unsqueeze(1)
     weights = torch.zeros_like(problem.cost.mT).mT
     if N and columns > 1:
-        cost = problem.cost.masked_fill(problem.padding, math.inf)
-        row = cost[..., :-1].argmin(1, keepdim=True)
+        cost = _without_padding(problem)[..., :-1]
+        row = cost.argmin(1, keepdim=True)
         weights[..., :-1].scatter_(1, row, received[..., :-1])
     remaining = (weights.sum(2) == 0) & (problem.pred_mass > 0)
     count = remaining.sum(1, keepdim=True).clamp(min=1)
@@ -114,7 +114,7 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
         TransportPlan: Weights, one non-zero entry per row.
     """
     second = closest_ground_truth(problem).best_ground_truth()
-    cost = problem.cost.masked_fill(problem.padding, math.inf)[..., :-1]
+    cost = _without_padding(problem)[..., :-1]
     if 0 in cost.shape:
         return _hard_plan(problem, second)
     column = torch.arange(cost.shape[2], device=cost.device)
@@ -125,18 +125,35 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
     return _hard_plan(problem, torch.where(first >= 0, first, second))
 
 
-def _hard_plan(problem: MatchingProblem, indices: Tensor) -> TransportPlan:
+def _without_padding(problem: MatchingProblem) -> Tensor:
+    """The cost, infinite for padded ground truths; a copy.
+
+    The background stays, whatever its mass: it is the threshold.
+    """
+    cost = problem.cost.clone()
+    cost[..., :-1].masked_fill_(problem.padding[..., :-1], math.inf)
+    return cost
+
+
+def _sent(problem: MatchingProblem) -> Tensor:
+    """(B, N) N alpha; 1 for the masses of Prop. 1, without rounding."""
+    if math.isfinite(problem.bounds.mass_ratio):
+        return (problem.pred_mass > 0).to(problem.cost.dtype)
+    return problem.num_preds.unsqueeze(1) * problem.pred_mass
+
+
+def _hard_plan(
+    problem: MatchingProblem, indices: Tensor, sent: Tensor | None = None
+) -> TransportPlan:
     plan = TransportPlan.from_indices(
         indices,
         problem.cost.shape[2] - 1,
         ignored=problem.pred_mass == 0,
     )
-    return TransportPlan(
-        plan.weights.to(problem.cost.dtype)
-        * (problem.num_preds[:, None] * problem.pred_mass).unsqueeze(2),
-        problem.pred_mass,
-        problem.gt_mass,
-    )
+    weights = plan.weights.to(problem.cost.dtype)
+    if sent is not None:
+        weights = weights * sent.unsqueeze(2)
+    return TransportPlan(weights, problem.pred_mass, problem.gt_mass)
 
 
 def _all_background(problem: MatchingProblem) -> Tensor:

@@ -30,7 +30,7 @@ class WeightedPairs(NamedTuple):
     mass: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransportPlan:
     r"""A batch of matches :math:`\hat P`, scaled by the predictions' number.
 

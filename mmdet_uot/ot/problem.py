@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ['MatchingProblem']
+__all__ = ['Bounds', 'MatchingProblem']
 
 
-@dataclass(frozen=True)
+class Bounds(NamedTuple):
+    """What is known of a problem without reading its tensors.
+
+    The solver chooses by it where it can be fast; what is not known costs
+    time, never precision.
+
+    Attributes:
+        max_cost (float): No cost exceeds this in magnitude.
+        row_minimum (float): Every prediction has a cost of at most this
+            magnitude.
+        mass_ratio (float): No positive mass is less than the total mass
+            divided by this.
+        finite_padding (bool): The costs in the padding are finite.
+    """
+
+    max_cost: float = math.inf
+    row_minimum: float = math.inf
+    mass_ratio: float = math.inf
+    finite_padding: bool = False
+
+
+# Match costs of detectors stay far below this.
+_ORDINARY_COST = 20.0
+
+
+@dataclass(frozen=True, eq=False)
 class MatchingProblem:
     r"""Costs and masses of a batch of matching problems (paper, Prop. 1).
 
@@ -34,8 +61,7 @@ class MatchingProblem:
             promoted to float32. The last column is the background.
         pred_mass (Tensor): (B, N), :math:`\alpha`, zero for padding.
         gt_mass (Tensor): (B, M + 1), :math:`\beta`, zero for padding.
-        padding_is_finite (bool): Whether the costs in the padding are known
-            to be finite, so that they need no cleaning. Defaults to False.
+        bounds (Bounds): What is known of the numbers. Defaults to nothing.
 
     Raises:
         TypeError: If an argument is not a floating tensor.
@@ -45,9 +71,9 @@ class MatchingProblem:
     cost: Tensor
     pred_mass: Tensor
     gt_mass: Tensor
-    padding_is_finite: InitVar[bool] = False
+    bounds: Bounds = field(default_factory=Bounds)
 
-    def __post_init__(self, padding_is_finite: bool) -> None:
+    def __post_init__(self) -> None:
         for name in ('cost', 'pred_mass', 'gt_mass'):
             value = getattr(self, name)
             if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -73,9 +99,17 @@ class MatchingProblem:
         for name in ('cost', 'pred_mass', 'gt_mass'):
             value = getattr(self, name).detach().to(dtype)
             object.__setattr__(self, name, value)
-        if not padding_is_finite:
-            clean = self.cost.masked_fill(self.padding, 0.0)
-            object.__setattr__(self, 'cost', clean)
+        if not self.bounds.finite_padding:
+            object.__setattr__(self, 'cost', self._clean_cost())
+
+    def _clean_cost(self) -> Tensor:
+        """The cost without what the padding may hold."""
+        inf = math.inf
+        clean = self.cost.masked_fill(self.padding, 0.0)
+        # Even without mass the background cost is a threshold.
+        background = self.cost[..., -1].nan_to_num(inf, inf, inf)
+        clean[..., -1] = background.masked_fill(self.pred_mass == 0, 0.0)
+        return clean
 
     @classmethod
     def from_costs(
@@ -124,7 +158,7 @@ class MatchingProblem:
             target.copy_(cost.detach())
         background: float | Tensor
         if isinstance(background_cost, (int, float)):
-            background = background_cost
+            background = float(background_cost)
         else:
             _check_background(background_cost, num_preds)
             background = padded.new_zeros((B, N))
@@ -145,6 +179,7 @@ class MatchingProblem:
         gt_valid: Tensor,
         background_cost: float | Tensor,
         pred_valid: Tensor | None = None,
+        max_cost: float = math.inf,
     ) -> MatchingProblem:
         """Adds the background and the masses of Prop. 1 to padded costs.
 
@@ -154,6 +189,8 @@ class MatchingProblem:
             background_cost (float | Tensor): One number, or (B, N).
             pred_valid (Tensor, optional): (B, N) bool, False for predictions
                 that take no part. Defaults to all.
+            max_cost (float): What no cost's magnitude exceeds. Defaults to
+                inf.
 
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
@@ -185,8 +222,11 @@ class MatchingProblem:
                     f'{(B, N)}, got {_describe(background_cost)}'
                 )
             background = background_cost.to(dtype)
+            row_minimum = math.inf
         else:
             background = cost.new_full((), background_cost, dtype=dtype)
+            # Of ordinary costs, where the background has no mass.
+            row_minimum = max(abs(background_cost), _ORDINARY_COST)
         rows = cost.new_empty((B, M + 1, N), dtype=dtype)
         rows[:, :M] = cost.mT
         rows[:, M] = background
@@ -202,7 +242,12 @@ class MatchingProblem:
             cost=rows.mT,
             pred_mass=pred_valid * unit,
             gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
-            padding_is_finite=True,
+            bounds=Bounds(
+                max_cost=max_cost,
+                row_minimum=min(row_minimum, max_cost),
+                mass_ratio=float(max(N, M, 1)),
+                finite_padding=True,
+            ),
         )
 
     @property

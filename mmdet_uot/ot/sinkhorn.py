@@ -21,27 +21,30 @@ K has entries below the smallest float. Most iterations therefore work on an
     \tilde K = N \exp(\log \bar u + \log \bar v - C / \epsilon),
 
 on which u and v only carry the factors :math:`\tilde u = u / \bar u` and
-:math:`\tilde v = v / \bar v`. Exponents are formed in float64: their rounding
-would otherwise be multiplied by :math:`1 / \epsilon` in the plan.
+:math:`\tilde v = v / \bar v`. Exponents are formed in float64, unless the
+costs are known to be small: their rounding is multiplied by :math:`1 /
+\epsilon` in the plan.
 
 **When to absorb.** The iteration does not expand the sup norm. With
 :math:`\lambda_i = \tau_i / (\tau_i + \epsilon)`, iteration k + 1 moves
 :math:`\log u` and :math:`\log v` by at most
 
 .. math::
-    d_k = (\lambda_1 \lambda_2)^{k - 1} \Bigl(\log N + \log(M + 1)
-          + \frac{r}{\tau_1 + \epsilon} \Bigr),
+    d_k = (\lambda_1 \lambda_2)^{k - 1}
+          \Bigl(\log R + \frac{r}{\tau_1 + \epsilon} \Bigr),
 
-where r is the greatest row minimum of the cost (only a soft :math:`\tau_1`
-needs it). The first iteration, and those that may move too far for a float,
-run in the log domain; in between, the factors are absorbed before their moves
-add up to what a float can carry. Sizes and parameters alone decide this:
-nothing is read back from the device.
+where 1 / R is the least mass, max(N, n) for the masses of Prop. 1, and r, for
+a soft :math:`\tau_1`, the greatest row minimum of the cost. The first
+iteration, and those that may move too far for a float, run in the log domain;
+in between, the factors are absorbed before their moves add up to what a float
+can carry. What is known of the problem beforehand decides this: nothing is
+read back from the device.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from enum import Enum
 
@@ -53,18 +56,19 @@ from .problem import MatchingProblem
 
 __all__ = ['sinkhorn']
 
-# r above. The background cost bounds the row minima.
-_ROW_MINIMUM = 20.0
-
 # How far a factor may move on one kernel, as a logarithm: entries at the floor
 # may move with both factors, and must stay negligible.
 _MAX_MOVE = {torch.float32: 32.0, torch.float64: 320.0}
 
-# Bytes of float64 intermediates formed at a time, so that they stay in the
-# cache; on other devices all images are taken at once.
+# Bytes of exponents formed at a time, so that they stay in the cache; on other
+# devices all images are taken at once.
 _CHUNK_BYTES = {'cpu': 2**21}
 
-_LEAST = torch.finfo(torch.float64).min
+# A product with more terms is cut, so that its rounding stays near 1e-5.
+_SUM_LENGTH = 4096
+
+# Exponents are formed in float32 if they are known to be below this.
+_SMALL_EXPONENT = 128.0
 
 # Kernel entries below exp(-floor) are raised to it. They stay negligible, no
 # sum is zero, and no entry is a subnormal number, which are slow.
@@ -98,13 +102,14 @@ def sinkhorn(
     Raises:
         ValueError: If a parameter is out of its range.
     """
-    _check_parameters(epsilon, tau1, tau2, num_iters)
-    scaling = _Scaling(problem, epsilon, tau1, tau2)
-    for domain in _schedule(
-        problem.cost.shape, problem.cost.dtype, epsilon, tau1, tau2, num_iters
-    ):
-        scaling.iterate(domain)
-    return scaling.plan()
+    _check_parameters(problem, epsilon, tau1, tau2, num_iters)
+    if problem.cost.numel() == 0:
+        return _empty_plan(problem)
+    with torch.autocast(problem.cost.device.type, enabled=False):
+        scaling = _Scaling(problem, epsilon, tau1, tau2)
+        for domain in _schedule(problem, epsilon, tau1, tau2, num_iters):
+            scaling.iterate(domain)
+        return scaling.plan()
 
 
 class _Domain(Enum):
@@ -116,36 +121,35 @@ class _Domain(Enum):
 
 
 def _schedule(
-    shape: torch.Size,
-    dtype: torch.dtype,
+    problem: MatchingProblem,
     epsilon: float | Tensor,
     tau1: float,
     tau2: float,
     num_iters: int,
 ) -> Iterator[_Domain]:
     """Yields where each iteration works, from the bound d_k above."""
-    _, num_preds, num_columns = shape
-    move = math.log(max(num_preds, num_columns))
+    max_move = _MAX_MOVE[problem.cost.dtype]
+    move = math.log(problem.bounds.mass_ratio)
     contraction, least_epsilon = 1.0, 0.0
     if not isinstance(epsilon, Tensor):
         for tau in (tau1, tau2):
             contraction *= 1.0 if math.isinf(tau) else tau / (tau + epsilon)
         least_epsilon = epsilon
     if 0 < tau1 < math.inf:
-        move += _ROW_MINIMUM / (tau1 + least_epsilon)
+        move += problem.bounds.row_minimum / (tau1 + least_epsilon)
     moved = math.inf
     yield _Domain.LOG
     for _ in range(num_iters - 1):
-        if move > _MAX_MOVE[dtype]:
+        if move > max_move:
             yield _Domain.LOG
             moved = math.inf
-        elif moved + move > _MAX_MOVE[dtype]:
+        elif moved + move > max_move:
             yield _Domain.FRESH_KERNEL
             moved = move
         else:
             yield _Domain.KERNEL
             moved += move
-        move *= contraction
+        move = move * contraction if contraction else 0.0
 
 
 class _Scaling:
@@ -173,6 +177,7 @@ class _Scaling:
         self.gt = _Side(problem.gt_mass, num_preds, tau2, epsilon, dtype)
         self.log_n = num_preds.log()
         self.cost = problem.cost.mT
+        self.wide = _exponent_dtype(problem, epsilon)
         self.kernel = torch.empty_like(self.cost)
         self.kernel_is_current = False
         # Keeps sums positive where every scaling has vanished.
@@ -196,12 +201,14 @@ class _Scaling:
         """P = u K v (Alg. 2, line 9), made in the place of the kernel."""
         if not self.kernel_is_current:
             self._absorb()
+        weights = self.kernel.mul_(self.pred.factor)
+        # The last half-step once more, with sums exact to the last digits.
+        self.gt.update(weights.sum(2, keepdim=True).mT + self.tiny)
+        weights *= self.gt.factor.mT
         log_u, log_v = self.pred.log_scaling, self.gt.log_scaling
-        u, v = self.pred.factor, self.gt.factor
-        total = self._sum(v, self.kernel)
-        self.pred.update(total)
-        error = (self.pred.factor - u).abs() * total
-        weights = self.kernel.mul_(u).mul_(v.mT)
+        asked = self.pred.asked_mass(log_u)
+        row_mass = weights.sum(1, keepdim=True)
+        error = (torch.where(asked.isnan(), row_mass, asked) - row_mass).abs()
         return TransportPlan(
             weights=weights.mT,
             pred_mass=self.problem.pred_mass,
@@ -212,37 +219,45 @@ class _Scaling:
         )
 
     def _sum(self, factor: Tensor, kernel: Tensor) -> Tensor:
-        """(B, 1, K) x (B, K, L) -> (B, 1, L)."""
-        return torch.baddbmm(self.tiny, factor, kernel)
+        """(B, 1, K) x (B, K, L) -> (B, 1, L), in short partial sums."""
+        total = self.tiny
+        for start in range(0, kernel.shape[1], _SUM_LENGTH):
+            part = slice(start, start + _SUM_LENGTH)
+            total = torch.baddbmm(total, factor[:, :, part], kernel[:, part])
+        return total
 
-    def _log_kernel(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yields log(N K) in float64, for as many images as fit the cache."""
-        size = _CHUNK_BYTES.get(self.cost.device.type)
-        image = self.cost[:1].numel() * 8
-        step = max(size // max(image, 1), 1) if size else len(self.cost)
-        slope = torch.full_like(self.log_n, -1.0) / self.epsilon
-        scratch = self.cost[:step].double()
-        for start in range(0, len(self.cost), max(step, 1)):
+    def _exponents(
+        self, log_scaling: Tensor
+    ) -> Iterator[tuple[slice, Tensor]]:
+        """Yields log(N K) + log_scaling, for some images at a time."""
+        image_bytes = max(self.cost[:1].numel() * self.wide.itemsize, 1)
+        budget = _CHUNK_BYTES.get(self.cost.device.type, sys.maxsize)
+        step = max(budget // image_bytes, 1)
+        slope = (torch.full_like(self.log_n, -1.0) / self.epsilon).to(
+            self.wide
+        )
+        shift = (log_scaling + self.log_n).to(self.wide)
+        scratch = torch.empty_like(self.cost[:step], dtype=self.wide)
+        for start in range(0, len(self.cost), step):
             part = slice(start, start + step)
-            cost = self.cost[part]
-            exponent = scratch[: len(cost)].copy_(cost)
-            yield part, exponent.mul_(slope[part]).add_(self.log_n[part])
+            cost = self.cost[part].to(self.wide)
+            out = scratch[: len(cost)]
+            torch.addcmul(shift[part], cost, slope[part], out=out)
+            yield part, out
 
-    def _exp(self, exponent: Tensor, out: Tensor | None = None) -> Tensor:
-        """exp in the solver's dtype, with the floor."""
+    def _exp_(self, exponent: Tensor) -> Tensor:
+        """exp in the solver's dtype, with the floor; may overwrite."""
         dtype = self.kernel.dtype
-        if out is None:
-            out = torch.empty_like(exponent, dtype=dtype)
-        return out.copy_(exponent).clamp_(min=-_FLOOR[dtype]).exp_()
+        return exponent.to(dtype).clamp_(min=-_FLOOR[dtype]).exp_()
 
     def _log_sum(self, log_scaling: Tensor, axis: int) -> Tensor:
         """log(N K v) for axis 1, log(N K^T u) for axis 2."""
         sums = []
-        for part, exponent in self._log_kernel():
-            exponent += log_scaling[part]
-            top = exponent.amax(axis, keepdim=True).clamp_(min=_LEAST)
-            exponent -= top
-            total = self._exp(exponent).sum(axis, keepdim=True)
+        for _, exponent in self._exponents(log_scaling):
+            top = exponent.amax(axis, keepdim=True).clamp_(
+                min=torch.finfo(self.wide).min
+            )
+            total = self._exp_(exponent.sub_(top)).sum(axis, keepdim=True)
             sums.append(total.double().log_() + top)
         return torch.cat(sums)
 
@@ -251,10 +266,9 @@ class _Scaling:
         self.pred.absorb()
         self.gt.absorb()
         self.kernel_is_current = True
-        for part, exponent in self._log_kernel():
-            exponent += self.pred.reference[part]
-            exponent += self.gt.reference[part].mT
-            self._exp(exponent, out=self.kernel[part])
+        log_v = self.gt.reference.to(self.wide).mT
+        for part, exponent in self._exponents(self.pred.reference):
+            self.kernel[part] = self._exp_(exponent.add_(log_v[part]))
 
 
 class _Side:
@@ -300,15 +314,51 @@ class _Side:
         gain = log_gain.clamp(min=self.exponent * -_FLOOR[self.dtype]).exp()
         self.gain = torch.where(self.live, gain, 0.0).to(self.dtype)
 
+    def asked_mass(self, log_scaling: Tensor) -> Tensor:
+        """mass exp(-f / tau), what the scaling asks for; nan for tau = 0."""
+        slope = 1 - 1 / (torch.ones_like(log_scaling) * self.exponent)
+        asked = self.log_mass + torch.where(self.live, slope * log_scaling, 0)
+        return asked.exp()
+
     def update(self, total: Tensor) -> None:
         """x = (mass / sum)^lambda, for sums over the absorbed kernel."""
         self.factor = (self.gain * total**-self.exponent).to(self.dtype)
 
 
+def _exponent_dtype(
+    problem: MatchingProblem, epsilon: float | Tensor
+) -> torch.dtype:
+    if isinstance(epsilon, Tensor):
+        return torch.float64
+    small = problem.bounds.max_cost / epsilon < _SMALL_EXPONENT
+    return problem.cost.dtype if small else torch.float64
+
+
+def _empty_plan(problem: MatchingProblem) -> TransportPlan:
+    return TransportPlan(
+        weights=torch.zeros_like(problem.cost),
+        pred_mass=problem.pred_mass,
+        gt_mass=problem.gt_mass,
+        pred_potential=torch.zeros_like(problem.pred_mass).double(),
+        gt_potential=torch.zeros_like(problem.gt_mass).double(),
+        marginal_error=problem.pred_mass.new_zeros(len(problem.cost)),
+    )
+
+
 def _check_parameters(
-    epsilon: float | Tensor, tau1: float, tau2: float, num_iters: int
+    problem: MatchingProblem,
+    epsilon: float | Tensor,
+    tau1: float,
+    tau2: float,
+    num_iters: int,
 ) -> None:
-    if not isinstance(epsilon, Tensor) and not 0 < epsilon < math.inf:
+    if isinstance(epsilon, Tensor):
+        if tuple(epsilon.shape) != problem.cost.shape[:1]:
+            raise ValueError(
+                'epsilon must be one number or one per image '
+                f'({len(problem.cost)}), got shape {tuple(epsilon.shape)}'
+            )
+    elif not 0 < epsilon < math.inf:
         raise ValueError(
             f'epsilon must be positive and finite, got {epsilon}; for the '
             'exact matchings at epsilon = 0 use mmdet_uot.ot.solve'
