@@ -60,6 +60,8 @@ setup(
         'scipy>=1.11',
         'matplotlib>=3.7',
         'pycocotools>=2.0.7',
+        'filelock>=3.9',
+        'tqdm>=4.60',
     ],
     extras_require={
         'onedl': [

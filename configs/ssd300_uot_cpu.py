@@ -41,6 +41,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(
     num_workers=1,
+    drop_last=True,  # BatchNorm cannot take a last batch of one image
     dataset=dict(data_root=data_root, num_images=960, pipeline=train_pipeline),
 )
 val_dataloader = dict(

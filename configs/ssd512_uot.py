@@ -23,9 +23,11 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[4].scale = (input_size, input_size)
 test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = (input_size, input_size)
+for transform in train_pipeline + test_pipeline:
+    if transform['type'] == 'Resize':
+        transform['scale'] = (input_size, input_size)
+del transform
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -1,4 +1,6 @@
-"""Makes `_base_ = 'mmdet_uot::ssd300_uot.py'` work in any config.
+"""Makes `_base_ = 'mmdet_uot::ssd300_uot.py'` work.
+
+It does in every config that is read after `import mmdet_uot`.
 
 MMEngine resolves `package::config` for a closed list of packages, wants a
 folder in the name, and gives what it read the package's own registry scope.

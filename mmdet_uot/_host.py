@@ -1,10 +1,11 @@
 """Which MMDetection this plugin runs on, checked once at import.
 
-Two stacks share the import names mmdet, mmcv and mmengine: OpenMMLab's and the
-maintained fork `onedl-*`. Both work; this module knows the versions that were
-tested. `mmdet_uot.ot` needs none of them.
+Two stacks share the import names mmdet, mmcv and mmengine: the maintained fork
+`onedl-*`, which the tests run on, and OpenMMLab's, whose interfaces that are
+used here are the same. `mmdet_uot.ot` needs none of them.
 """
 
+import functools
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ STACKS: dict[str, dict[str, str]] = {
     'openmmlab': {'mmdet': '3.3.0', 'mmcv': '2.1.0', 'mmengine': '0.10.7'},
 }
 MODULES = ('mmdet', 'mmcv', 'mmengine')
-_TESTED = ', or '.join(
+_MADE_FOR = ', or '.join(
     ' + '.join(f'{name} {version}' for name, version in stack.items())
     for stack in STACKS.values()
 )
@@ -26,8 +27,7 @@ _WAY_OUT = (
     'In the repository `make train` and `make test` set up the first; '
     'elsewhere install torch, then one of them with '
     '`pip install --no-build-isolation "mmdet_uot[onedl]"` (or '
-    '`[openmmlab]`): mmcv compiles against the torch that is there. '
-    '`mmdet_uot.ot` works without.'
+    '`[openmmlab]`): mmcv compiles against the torch that is there.'
 )
 
 
@@ -40,7 +40,7 @@ def is_installed(module: str = 'mmdet') -> bool:
 
 
 def check_host() -> None:
-    """Checks that a usable, tested MMDetection is installed.
+    """Checks that a usable, known MMDetection is installed.
 
     Call it first in every subpackage that imports the host, so that a user
     without one reads what to install, not only which module was missing.
@@ -49,28 +49,35 @@ def check_host() -> None:
         ImportError: A package is missing, or mmcv has no compiled operators.
 
     Warns:
-        UserWarning: The versions are not together one of the tested stacks.
+        UserWarning: The versions are not together one of the known stacks;
+            once per process.
     """
     missing = [name for name in MODULES if not is_installed(name)]
     if missing:
         raise ImportError(
             f'mmdet_uot needs MMDetection 3.x, but {", ".join(missing)} '
-            f'cannot be found. Tested: {_TESTED}. {_WAY_OUT}'
+            f'cannot be found. Made for: {_MADE_FOR}. {_WAY_OUT} '
+            '`mmdet_uot.ot` works without.'
         )
     if not is_installed('mmcv._ext'):
         raise ImportError(
             'mmdet_uot needs mmcv with its compiled operators, but mmcv '
             f'{_version("mmcv")} here has none (mmcv-lite, or mmcv built '
-            'where torch could not be imported). Uninstall it first. Tested: '
-            f'{_TESTED}. {_WAY_OUT}'
+            'where torch could not be imported). Uninstall it first. Made '
+            f'for: {_MADE_FOR}. {_WAY_OUT}'
         )
     found = tuple(_version(name) for name in MODULES)
     if found not in [tuple(stack.values()) for stack in STACKS.values()]:
-        versions = ', '.join(map(' '.join, zip(MODULES, found, strict=True)))
-        warnings.warn(
-            f'mmdet_uot was not tested with {versions}. Tested: {_TESTED}.',
-            stacklevel=2,
-        )
+        _warn_of_unknown(found)
+
+
+@functools.cache
+def _warn_of_unknown(found: tuple[str, ...]) -> None:
+    versions = ', '.join(map(' '.join, zip(MODULES, found, strict=True)))
+    warnings.warn(
+        f'mmdet_uot was not tried with {versions}. Made for: {_MADE_FOR}.',
+        stacklevel=3,
+    )
 
 
 def _version(module: str) -> str:

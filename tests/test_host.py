@@ -86,6 +86,7 @@ def test_mixed_stacks_give_one_warning(monkeypatch):
     monkeypatch.setattr(_host, '_version', versions.__getitem__)
     with pytest.warns(UserWarning, match=r'mmdet 3\.3\.0, mmcv 2\.3\.6') as w:
         _host.check_host()
+        _host.check_host()
     assert len(w) == 1
 
 

@@ -1,7 +1,10 @@
 """Make the Color Boxes dataset (Appendix I) and check its statistics."""
 
 import argparse
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmdet_uot.datasets.color_boxes import (
     DEFAULT_NUM_IMAGES,

@@ -1,19 +1,14 @@
-"""Between hard matchings and mmdet's AssignResult, both ways."""
+"""A hard matching as mmdet's AssignResult."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from mmdet.models.task_modules.assigners import AssignResult, BaseAssigner
+from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from ..ot import TransportPlan
-
-__all__ = ['match_batch', 'match_layers', 'to_assign_result']
+__all__ = ['to_assign_result']
 
 
 def to_assign_result(
@@ -41,92 +36,6 @@ def to_assign_result(
         gt_inds=(indices + 1).masked_fill(ignored, -1),
         max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
         labels=labels,
-    )
-
-
-def match_batch(
-    assigner: BaseAssigner,
-    batch_pred_instances: Sequence[InstanceData],
-    batch_gt_instances: Sequence[InstanceData],
-    batch_img_metas: Sequence[dict],
-    batch_gt_instances_ignore: Sequence[InstanceData | None] | None = None,
-) -> TransportPlan:
-    """Matches a batch with any assigner.
-
-    An assigner with a ``match`` of its own is asked for its plan; the result
-    of a stock one becomes a plan of zeros and ones.
-
-    Args:
-        assigner (BaseAssigner): One of ours or any of mmdet's.
-        batch_pred_instances (Sequence[InstanceData]): Per image.
-        batch_gt_instances (Sequence[InstanceData]): Per image.
-        batch_img_metas (Sequence[dict]): Per image.
-        batch_gt_instances_ignore (Sequence[InstanceData], optional): Per
-            image. Defaults to None.
-
-    Returns:
-        TransportPlan: Weights (B, N, M + 1).
-    """
-    arguments = (
-        batch_pred_instances,
-        batch_gt_instances,
-        batch_img_metas,
-        batch_gt_instances_ignore or [None] * len(batch_gt_instances),
-    )
-    if hasattr(assigner, 'match'):
-        return assigner.match(*arguments)
-    gt_inds = [
-        assigner.assign(
-            pred, gt, gt_instances_ignore=ignore, img_meta=meta
-        ).gt_inds
-        for pred, gt, meta, ignore in zip(*arguments, strict=True)
-    ]
-    # 1-based; 0 is background, -1 ignored. Missing predictions are ignored.
-    padded = pad_sequence(gt_inds, batch_first=True, padding_value=-1)
-    return TransportPlan.from_indices(
-        padded - 1,
-        max(len(gt) for gt in batch_gt_instances),
-        ignored=padded < 0,
-    )
-
-
-def match_layers(
-    assigner: BaseAssigner,
-    scores: Tensor,
-    boxes: Tensor,
-    batch_gt_instances: Sequence[InstanceData],
-    batch_img_metas: Sequence[dict],
-) -> TransportPlan:
-    """Matches the layers of a decoder with any assigner.
-
-    Args:
-        assigner (BaseAssigner): One of ours or any of mmdet's.
-        scores (Tensor): (L, B, N, C) logits.
-        boxes (Tensor): (L, B, N, 4) boxes, xyxy in pixels.
-        batch_gt_instances (Sequence[InstanceData]): Per image.
-        batch_img_metas (Sequence[dict]): Per image.
-
-    Returns:
-        TransportPlan: Weights (L * B, N, M + 1), layer by layer.
-    """
-    if hasattr(assigner, 'match_layers'):
-        return assigner.match_layers(
-            scores, boxes, batch_gt_instances, batch_img_metas
-        )
-    preds = [
-        InstanceData(scores=score, bboxes=box)
-        for score, box in zip(
-            scores.detach().flatten(0, 1),
-            boxes.detach().flatten(0, 1),
-            strict=True,
-        )
-    ]
-    layers = len(scores)
-    return match_batch(
-        assigner,
-        preds,
-        list(batch_gt_instances) * layers,
-        list(batch_img_metas) * layers,
     )
 
 

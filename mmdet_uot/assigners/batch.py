@@ -11,6 +11,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..instances import image_sizes, pad_boxes, pad_labels
+
 __all__ = ['InstanceBatch', 'MatchBatch', 'TensorBatch']
 
 
@@ -59,20 +61,17 @@ class MatchBatch:
     @cached_property
     def gt_boxes(self) -> Tensor:
         """(B, M, 4) boxes, xyxy, zero in the padding."""
-        return self._stack_gts(
-            [_wide(get_box_tensor(gt.bboxes)) for gt in self._gts]
-        )
+        return _wide(pad_boxes(self._gts)).repeat(self.layers, 1, 1)
 
     @cached_property
     def gt_labels(self) -> Tensor:
         """(B, M) int64, zero in the padding."""
-        return self._stack_gts([gt.labels for gt in self._gts])
+        return pad_labels(self._gts).repeat(self.layers, 1)
 
     @cached_property
     def image_sizes(self) -> Tensor:
         """(B, 1, 4) width, height, width, height in pixels."""
-        sizes = [meta['img_shape'][1::-1] * 2 for meta in self.metas]
-        return self.boxes.new_tensor(sizes).unsqueeze(1)
+        return image_sizes(self.metas, self.boxes)
 
     def pred_valid(self) -> Tensor:
         """(B, N) bool, False for padding."""
@@ -81,10 +80,6 @@ class MatchBatch:
     def gt_valid(self) -> Tensor:
         """(B, M) bool, False for padding."""
         return _valid(self.num_gts, self.device)
-
-    def _stack_gts(self, tensors: list[Tensor]) -> Tensor:
-        stacked = pad_sequence(tensors, batch_first=True)
-        return stacked.repeat(self.layers, *[1] * (stacked.dim() - 1))
 
 
 class InstanceBatch(MatchBatch):
@@ -140,6 +135,12 @@ class InstanceBatch(MatchBatch):
 
     def _stack_preds(self, name: str) -> Tensor:
         tensors = [pred.get(name) for pred in self.preds]
+        if any(tensor is None for tensor in tensors):
+            raise ValueError(
+                f'a match cost needs `{name}`, which the predictions lack; '
+                f'they have {sorted(self.preds[0].keys())}. Leave the cost '
+                'out of match_costs, or give them'
+            )
         if all(tensor is tensors[0] for tensor in tensors):
             return tensors[0].expand(len(tensors), *tensors[0].shape)
         return pad_sequence(tensors, batch_first=True)

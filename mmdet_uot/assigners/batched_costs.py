@@ -2,7 +2,8 @@
 
 mmdet's match costs take one image. The ones listed here are computed for all
 images (and layers) together; any other registered cost is called image by
-image. To add one, write a function and decorate it with the cost's class.
+image. To add one, write a function below and decorate it with ``@_batches``
+and the cost's class; what it returns is its own tensor and may be overwritten.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ class Matcher:
                 if value is not None:
                     raise ValueError(
                         f'preset={preset!r} fixes {name}, got {name}={value}; '
-                        'leave out one of the two'
+                        'leave out one of the two (with _delete_=True, if it '
+                        'comes from a base config)'
                     )
             if epsilon is None and epsilon0 is None:
                 epsilon = fixed.epsilon
@@ -123,9 +124,11 @@ class Matcher:
             ('epsilon', epsilon or 1.0),
             ('epsilon0', self.epsilon0),
         ):
-            if isinstance(value, str) or not 0 < value < math.inf:
+            number = isinstance(value, (int, float))
+            if not number or not 0 < value < math.inf:
                 raise ValueError(
-                    f'{name} must be positive and finite, got {value!r}'
+                    f'{name} must be positive and finite, got {value!r}; '
+                    'epsilon=0 asks for an exact matcher'
                 )
         if not isinstance(num_iters, int) or num_iters < 1:
             raise ValueError(

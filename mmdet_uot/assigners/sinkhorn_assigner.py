@@ -20,7 +20,7 @@ class SinkhornAssigner(UOTAssigner):
     is the Hungarian algorithm.
 
     Args:
-        match_costs (list[dict] | dict): Match costs, added up.
+        match_costs (list[dict] | dict, optional): See :class:`UOTAssigner`.
         background_cost (float | Sequence[float]): A constant changes nothing
             but the way to convergence. Defaults to 0.
         epsilon (float, optional): See :class:`UOTAssigner`.
@@ -28,7 +28,7 @@ class SinkhornAssigner(UOTAssigner):
         epsilon_rule (str): See :class:`UOTAssigner`.
         num_iters (int): See :class:`UOTAssigner`.
         cost_scaling (str): See :class:`UOTAssigner`.
-        hard_view (str): See :class:`UOTAssigner`. Defaults to
+        hard_view (str, optional): See :class:`UOTAssigner`. Defaults to
             ``'one_to_one'``.
         ignore_iof_thr (float): See :class:`UOTAssigner`.
         ignore_wrt_candidates (bool): See :class:`UOTAssigner`.
@@ -40,23 +40,22 @@ class SinkhornAssigner(UOTAssigner):
     def __init__(
         self,
         *,
-        match_costs: Sequence[dict] | dict,
+        match_costs: Sequence[dict] | dict | None = None,
         background_cost: float | Sequence[float] = 0.0,
         epsilon: float | None = None,
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int = 20,
         cost_scaling: str = 'image_max',
-        hard_view: str = 'one_to_one',
+        hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
     ) -> None:
         super().__init__(
             match_costs=match_costs,
             background_cost=background_cost,
-            tau1='inf',
-            tau2='inf',
-            epsilon=epsilon,
+            preset='balanced' if epsilon != 0 else 'hungarian',
+            epsilon=epsilon or None,
             epsilon0=epsilon0,
             epsilon_rule=epsilon_rule,
             num_iters=num_iters,

@@ -69,7 +69,8 @@ class UOTAssigner(BaseAssigner):
             epsilon0 / (log k + 1) with the support size k (Prop. 8) of the
             plan that ``'log_n'`` gives, at the price of a second solve.
             Defaults to ``'log_2n'``.
-        num_iters (int): Iterations of the scaling algorithm. Defaults to 20.
+        num_iters (int): Iterations of the scaling algorithm, where one is
+            used. Defaults to 20.
         cost_scaling (str): What the costs (background included) are divided
             by: ``'image_max'``, the greatest magnitude in the image;
             ``'none'``; or ``'batch_max'``, the greatest magnitude in the
@@ -81,7 +82,7 @@ class UOTAssigner(BaseAssigner):
             ground truth, or ``'one_to_one'``. Defaults to that of the
             preset, else to ``'best_ground_truth'``.
         ignore_iof_thr (float): Predictions of which more than this share
-            lies in an ignored box take no part. Negative: none is ignored.
+            lies in an ignored box take no part. 0 or less: none is ignored.
             Defaults to -1.
         ignore_wrt_candidates (bool): Whether the share is of the
             prediction's area rather than of the ignored box's. Defaults to

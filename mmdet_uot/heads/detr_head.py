@@ -14,7 +14,6 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import (
     bbox_cxcywh_to_xyxy,
     bbox_xyxy_to_cxcywh,
-    get_box_tensor,
 )
 from mmdet.utils import (
     ConfigType,
@@ -23,9 +22,9 @@ from mmdet.utils import (
     reduce_mean,
 )
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..assigners import match_layers
+from ..instances import image_sizes, pad_boxes, pad_labels
 from ..losses import box_loss, check_class_loss, class_loss
 
 __all__ = [
@@ -57,6 +56,7 @@ class UOTDETRHead(DETRHead):
     the stock head first: its own losses go on calling ours.
 
     Args:
+        num_classes (int): Number of classes without the background.
         *args: Of ``DETRHead``.
         loss_cls (dict): ``CrossEntropyLoss`` with softmax, where
             ``bg_cls_weight`` is the factor of the background, or
@@ -72,16 +72,15 @@ class UOTDETRHead(DETRHead):
 
     def __init__(
         self,
+        num_classes: int,
         *args,
         loss_cls: ConfigType = _CROSS_ENTROPY,
         min_mass: float = 1e-3,
         **kwargs,
     ) -> None:
         # DETRHead does this for itself alone, not for derived classes.
-        loss_cls, bg_cls_weight = _expand_class_weight(
-            loss_cls, args[0] if args else kwargs['num_classes']
-        )
-        super().__init__(*args, loss_cls=loss_cls, **kwargs)
+        loss_cls, bg_cls_weight = _expand_class_weight(loss_cls, num_classes)
+        super().__init__(num_classes, *args, loss_cls=loss_cls, **kwargs)
         self.bg_cls_weight = bg_cls_weight
         self.min_mass = min_mass
         check_class_loss(self.loss_cls)
@@ -173,9 +172,7 @@ class UOTDETRHead(DETRHead):
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
         L, B = scores.shape[:2]
-        sizes = boxes.new_tensor(
-            [meta['img_shape'][1::-1] * 2 for meta in batch_img_metas]
-        ).unsqueeze(1)
+        sizes = image_sizes(batch_img_metas, boxes)
         absolute = bbox_cxcywh_to_xyxy(boxes) * sizes
         plan = match_layers(
             self.assigner,
@@ -191,19 +188,14 @@ class UOTDETRHead(DETRHead):
             cls_average = reduce_mean(cls_average)
         box_average = reduce_mean(foreground).clamp(min=1)
 
-        labels = pad_sequence(
-            [gt.labels for gt in batch_gt_instances], batch_first=True
-        )
+        labels = pad_labels(batch_gt_instances)
         loss_cls = class_loss(
             self.loss_cls, scores.flatten(0, 1), plan, labels.repeat(L, 1)
         )
 
         pairs = plan.pairs(self.min_mass)
         layer, image = pairs.image // B, pairs.image % B
-        target = pad_sequence(
-            [get_box_tensor(gt.bboxes) for gt in batch_gt_instances],
-            batch_first=True,
-        )
+        target = pad_boxes(batch_gt_instances)
         relative = bbox_xyxy_to_cxcywh(target / sizes)
         losses = []
         for loss, pred, gt in (
@@ -260,9 +252,14 @@ def _expand_class_weight(
     """One factor per class from ``class_weight`` and ``bg_cls_weight``."""
     loss_cls = dict(loss_cls)
     class_weight = loss_cls.get('class_weight')
-    background = loss_cls.pop('bg_cls_weight', class_weight)
-    if class_weight is None:
+    if class_weight is None and 'bg_cls_weight' not in loss_cls:
         return loss_cls, 0
+    background = loss_cls.pop('bg_cls_weight', class_weight)
+    if not isinstance(class_weight, (int, float)):
+        raise ValueError(
+            'loss_cls.class_weight must be one number, the factor of all '
+            f'classes but the background, got {class_weight!r}'
+        )
     weights = torch.full((num_classes + 1,), float(class_weight))
     weights[num_classes] = background
     loss_cls['class_weight'] = weights

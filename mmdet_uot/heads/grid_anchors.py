@@ -40,7 +40,7 @@ class GridAnchors:
 
         Args:
             sizes (Sequence[tuple[int, int]]): Height and width per level.
-            device (torch.device): Where to.
+            device (torch.device): Device of the result.
 
         Returns:
             Tensor: (N, 4) boxes, xyxy in pixels.
@@ -63,7 +63,7 @@ class GridAnchors:
         Args:
             sizes (Sequence[tuple[int, int]]): Height and width per level.
             meta (dict): ``pad_shape`` and ``img_shape`` of the image.
-            device (torch.device): Where to.
+            device (torch.device): Device of the result.
 
         Returns:
             Tensor, optional: (N,) bool, or None for all.
@@ -73,7 +73,9 @@ class GridAnchors:
         """
         anchors = self.anchors(sizes, device)
         pad_shape, img_shape = meta['pad_shape'][:2], meta['img_shape'][:2]
-        key = (tuple(pad_shape), tuple(img_shape))
+        key = tuple(pad_shape)
+        if self.allowed_border >= 0:
+            key += tuple(img_shape)
         if key not in self._inside:
             flags = torch.cat(
                 self.generator.valid_flags(sizes, pad_shape, device)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from mmdet.models.dense_heads import SSDHead
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import get_box_tensor
 from mmdet.utils import ConfigType, InstanceList, OptInstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..assigners import match_batch
+from ..instances import pad_boxes, pad_labels
 from ..ot import TransportPlan, WeightedPairs
 from .grid_anchors import GridAnchors
 
@@ -25,13 +24,14 @@ class UOTSSDHead(SSDHead):
     Takes everything that mmdet's ``SSDHead`` takes. With ``UOTAssigner`` or
     ``SinkhornAssigner`` the anchors of all images are matched in one solve;
     with a stock assigner (``MaxIoUAssigner``: the two-stage baseline) the
-    losses are those of ``SSDHead``. Unlike that one it can predict.
+    losses are those of ``SSDHead``. Unlike that one, which lacks
+    ``loss_cls``, it can also predict.
 
     Args:
         *args: Of ``SSDHead``.
-        loss (dict, optional): Config of the loss. Defaults to
-            ``UOTMultiBoxLoss`` with ``neg_pos_ratio``, ``pos_weight`` and
-            ``smoothl1_beta`` of ``train_cfg``.
+        loss (dict, optional): Config of the loss, or what differs from the
+            default: ``UOTMultiBoxLoss`` with ``neg_pos_ratio``,
+            ``pos_weight`` and ``smoothl1_beta`` of ``train_cfg``.
         **kwargs: Of ``SSDHead``.
     """
 
@@ -42,7 +42,7 @@ class UOTSSDHead(SSDHead):
         # mmdet's predict_by_feat asks for it.
         self.loss_cls = None
         if self.train_cfg:
-            self.loss_module = MODELS.build(loss or _loss_of(self.train_cfg))
+            self.loss_module = MODELS.build(_loss_of(self.train_cfg, loss))
             self.grid_anchors = GridAnchors(
                 self.prior_generator, self.train_cfg['allowed_border']
             )
@@ -86,13 +86,7 @@ class UOTSSDHead(SSDHead):
             batch_gt_instances_ignore,
         )
         deltas = _flatten_levels(bbox_preds, 4)
-        gt_boxes = pad_sequence(
-            [get_box_tensor(gt.bboxes) for gt in batch_gt_instances],
-            batch_first=True,
-        )
-        gt_labels = pad_sequence(
-            [gt.labels for gt in batch_gt_instances], batch_first=True
-        )
+        gt_boxes = pad_boxes(batch_gt_instances)
 
         def box_pairs(pairs: WeightedPairs) -> tuple[Tensor, Tensor]:
             pred = deltas[pairs.image, pairs.prediction]
@@ -106,7 +100,7 @@ class UOTSSDHead(SSDHead):
 
         return self.loss_module(
             _flatten_levels(cls_scores, self.cls_out_channels),
-            gt_labels,
+            pad_labels(batch_gt_instances),
             plan,
             box_pairs,
         )
@@ -146,14 +140,18 @@ class UOTSSDHead(SSDHead):
         return plan.spread(keep)
 
 
-def _loss_of(train_cfg: ConfigType) -> dict:
+def _loss_of(train_cfg: ConfigType, loss: ConfigType | None) -> dict:
     pos_weight = train_cfg['pos_weight']
-    return dict(
+    default = dict(
         type='UOTMultiBoxLoss',
         loss_bbox=dict(type='SmoothL1Loss', beta=train_cfg['smoothl1_beta']),
         neg_pos_ratio=train_cfg['neg_pos_ratio'],
         pos_weight=pos_weight if pos_weight > 0 else 1.0,
     )
+    loss = loss or {}
+    if loss.get('type', default['type']) != default['type']:
+        return loss
+    return {**default, **loss}
 
 
 def _flatten_levels(levels: list[Tensor], channels: int) -> Tensor:

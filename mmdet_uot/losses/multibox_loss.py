@@ -20,14 +20,14 @@ class UOTMultiBoxLoss(nn.Module):
     r"""Cross-entropy and box loss weighted by the plan (paper, Sec. 3.2).
 
     .. math::
-        \frac{N}{A} \Bigl( \sum_{ij} P_{ij} \mathrm{CE}(\hat c_i, c_j)
+        \frac{N}{A} \Bigl( w \sum_{ij} P_{ij} \mathrm{CE}(\hat c_i, c_j)
         + \sum_{i \in \mathcal{H}} P_{i \emptyset}
           \mathrm{CE}(\hat c_i, \emptyset)
         + \sum_{ij} P_{ij} \mathcal{L}_{box}(\hat b_i, b_j) \Bigr)
 
-    over the hard negatives :math:`\mathcal{H}`, with A the foreground mass,
-    at least 1, summed over the images. Under a plan of zeros and ones this is
-    the loss of mmdet's ``SSDHead``.
+    over the hard negatives :math:`\mathcal{H}`, with w the ``pos_weight`` and
+    A the foreground mass, at least 1, summed over the images. Under a plan of
+    zeros and ones this is the loss of mmdet's ``SSDHead``.
 
     Args:
         loss_bbox (dict): Config of a box loss that takes per-pair weights.
@@ -71,8 +71,8 @@ class UOTMultiBoxLoss(nn.Module):
                 K pairs.
 
         Returns:
-            dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
-            entry per image.
+            dict[str, list[Tensor]]: ``loss_cls``, (1,) each, and
+            ``loss_bbox``, one entry per image, as ``SSDHead`` returns them.
         """
         foreground = plan.foreground.sum((1, 2))
         average = foreground.clamp(min=1).sum()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from .assignment import assign_one_to_one
 from .plan import TransportPlan
 from .problem import MatchingProblem
 
@@ -37,17 +37,14 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights 0 and 1.
     """
-    pred_live = (problem.pred_mass > 0).cpu()
-    gt_live = (problem.gt_mass[:, :-1] > 0).cpu()
-    indices = _all_background(problem)
-    for image, cost in enumerate(problem.cost.cpu().double()):
-        rows = pred_live[image].nonzero()[:, 0]
-        columns = gt_live[image].nonzero()[:, 0]
-        background = cost[rows, -1:]
-        # Differences, so that a constant background cancels without rounding.
-        price = cost[rows][:, columns] - (background - background[:1])
-        row, column = linear_sum_assignment(price.numpy())
-        indices[image, rows[row]] = columns[column].to(indices.device)
+    cost = problem.cost.double()
+    # Differences, so that a constant background cancels without rounding.
+    background = cost[..., -1:] - cost[:, :1, -1:]
+    indices = assign_one_to_one(
+        cost[..., :-1] - background,
+        problem.pred_mass > 0,
+        problem.gt_mass[:, :-1] > 0,
+    )
     return _hard_plan(problem, indices)
 
 
@@ -154,7 +151,3 @@ def _hard_plan(
     if sent is not None:
         weights = weights * sent.unsqueeze(2)
     return TransportPlan(weights, problem.pred_mass, problem.gt_mass)
-
-
-def _all_background(problem: MatchingProblem) -> Tensor:
-    return torch.full_like(problem.pred_mass, -1, dtype=torch.int64)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+
+from .assignment import assign_one_to_one
 
 __all__ = ['TransportPlan', 'WeightedPairs']
 
@@ -34,9 +35,8 @@ class WeightedPairs(NamedTuple):
 class TransportPlan:
     r"""A batch of matches :math:`\hat P`, scaled by the predictions' number.
 
-    With padding (mass zero) all weights are zero. For a plan of a 0/1
-    matching, made by :meth:`from_indices` or an exact matcher, the potentials
-    are None.
+    With padding (mass zero) all weights are zero. Only the
+    scaling algorithm gives potentials; those of the other matchers are None.
 
     Args:
         weights (Tensor): (B, N, M + 1), :math:`N_p \hat P`: the row of a
@@ -173,18 +173,11 @@ class TransportPlan:
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
         """
-        indices = self._all_background()
-        pred_valid = (self.pred_mass > 0).cpu()
-        gt_valid = (self.gt_mass[:, :-1] > 0).cpu()
-        gain = (self.foreground - self.background.unsqueeze(2)).cpu().double()
-        for index, image_gain in enumerate(gain):
-            rows = pred_valid[index].nonzero()[:, 0]
-            columns = gt_valid[index].nonzero()[:, 0]
-            row, column = linear_sum_assignment(
-                image_gain[rows][:, columns].numpy(), maximize=True
-            )
-            indices[index, rows[row]] = columns[column].to(indices.device)
-        return indices
+        return assign_one_to_one(
+            self.background.unsqueeze(2) - self.foreground,
+            self.pred_mass > 0,
+            self.gt_mass[:, :-1] > 0,
+        )
 
     def spread(self, places: Tensor) -> TransportPlan:
         """Puts the rows back among predictions that took no part.

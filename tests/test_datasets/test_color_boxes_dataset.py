@@ -104,7 +104,11 @@ def test_fewer_classes(small_root):
         ({'split': 'test', 'num_images': 2}, ValueError, "got 'test'"),
         ({'max_iou': 2}, ValueError, 'max_iou must be in'),
         ({'noise': 0.1}, TypeError, 'noise'),
-        ({'num_images': 23}, ValueError, 'num_images=24, asked for is'),
+        (
+            {'num_images': 23},
+            ValueError,
+            'num_images=24, but is asked for with',
+        ),
     ],
 )
 def test_wrong_arguments_are_named(small_root, kwargs, error, message):

@@ -176,9 +176,15 @@ def test_a_waiting_process_says_so(tmp_path, start_generator):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'seed': 7}, 'made with seed=0, asked for is seed=7'),
-        ({'noise_std': 0.1}, 'made with noise_std=0.05, asked for is'),
-        ({'image_size': (200, 140)}, r'image_size=\[160, 140\], asked for'),
+        ({'seed': 7}, 'made with seed=0, but is asked for with seed=7'),
+        (
+            {'noise_std': 0.1},
+            'made with noise_std=0.05, but is asked for with',
+        ),
+        (
+            {'image_size': (200, 140)},
+            r'image_size=\[160, 140\], but is asked for',
+        ),
     ],
 )
 def test_other_options_are_an_error(

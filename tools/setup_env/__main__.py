@@ -152,11 +152,12 @@ def is_ready(stamp: Path, stack: str) -> bool:
 
 
 def fingerprint(venv: Path, stack: str) -> str:
-    """A hash of the pins, the packaging and the place."""
+    """A hash of the pins, the packaging, the place and the device."""
     names = ('constraints', 'build', 'runtime', 'tests', stack)
     files = [REQUIREMENTS / f'{name}.txt' for name in names]
     files += [ROOT / 'setup.py', ROOT / 'mmdet_uot' / 'version.py']
-    digest = hashlib.sha256(str(venv).encode())
+    device = os.environ.get('FORCE_CUDA', '0')
+    digest = hashlib.sha256(f'{venv} FORCE_CUDA={device}'.encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()

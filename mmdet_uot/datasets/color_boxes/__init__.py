@@ -1,4 +1,4 @@
-"""The Color Boxes generator (Appendix I): numpy and OpenCV only.
+"""The Color Boxes generator (Appendix I); needs neither torch nor mmdet.
 
 ``options`` -> ``scene`` (where the rectangles are) -> ``render`` (pixels) ->
 ``write`` (a COCO split) -> ``storage`` (made once, whole or not at all).

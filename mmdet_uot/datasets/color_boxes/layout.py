@@ -127,6 +127,6 @@ def _mismatch(images: Path, name: str, found: object, wanted: object) -> str:
             'the first images, the same ones',
         )
     return (
-        f'{images} was made with {name}={found}, asked for is '
+        f'{images} was made with {name}={found}, but is asked for with '
         f'{name}={wanted}: {", or ".join(ways)}'
     )

@@ -15,7 +15,7 @@ from .palette import CLASSES
 from .scene import pairwise_iou
 
 NOISE_IMAGES = 20
-"""So many images are read to measure the noise."""
+"""Number of images read to measure the noise."""
 
 
 @dataclass(frozen=True)
