@@ -121,7 +121,8 @@ class InstanceBatch(MatchBatch):
     @property
     def device(self) -> torch.device:
         """Device of the predictions."""
-        return next(iter(self.preds[0].values())).device
+        values = self.preds[0].values()
+        return next(v.device for v in values if isinstance(v, Tensor))
 
     @cached_property
     def boxes(self) -> Tensor:
