@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..instances import image_sizes, pad_boxes, pad_labels
+from ..ot import valid_mask
 
 __all__ = ['InstanceBatch', 'MatchBatch', 'TensorBatch']
 
@@ -75,11 +76,11 @@ class MatchBatch:
 
     def pred_valid(self) -> Tensor:
         """(B, N) bool, False for padding."""
-        return _valid(self.num_preds, self.device)
+        return valid_mask(self.num_preds, self.device)
 
     def gt_valid(self) -> Tensor:
         """(B, M) bool, False for padding."""
-        return _valid(self.num_gts, self.device)
+        return valid_mask(self.num_gts, self.device)
 
 
 class InstanceBatch(MatchBatch):
@@ -181,11 +182,6 @@ class TensorBatch(MatchBatch):
             InstanceData(scores=scores, bboxes=boxes)
             for scores, boxes in zip(self.scores, self.boxes, strict=True)
         ]
-
-
-def _valid(counts: list[int], device: torch.device) -> Tensor:
-    index = torch.arange(max(counts), device=device)
-    return index < torch.tensor(counts, device=device).unsqueeze(1)
 
 
 def _with_boxes(pred: InstanceData) -> InstanceData:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ..ot import (
     EPSILON_RULES,
     MatchingProblem,
@@ -172,7 +174,9 @@ class Matcher:
         size = support_size(plan.weights)
         return self._solve(problem, self.epsilon0 / (size.log() + 1))
 
-    def _solve(self, problem: MatchingProblem, epsilon) -> TransportPlan:
+    def _solve(
+        self, problem: MatchingProblem, epsilon: float | Tensor
+    ) -> TransportPlan:
         if self.solver is not None:
             options = {} if self.exact else dict(epsilon=epsilon)
             return self.solver(problem, **options)

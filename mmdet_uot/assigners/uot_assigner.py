@@ -282,14 +282,9 @@ class UOTAssigner(BaseAssigner):
         self, cost: Tensor, background: Tensor, valid: Tensor
     ) -> Tensor:
         """(B, 1, 1) greatest magnitude, background included, never 0."""
-        both = torch.cat(
-            (
-                torch.where(valid, cost, 0.0).abs_().flatten(1),
-                background.abs(),
-            ),
-            dim=1,
-        )
-        largest = both.amax(1).view(-1, 1, 1)
+        of_each = torch.where(valid, cost, 0.0).abs_().amax(2)
+        largest = torch.cat((of_each, background.abs()), dim=1).amax(1)
+        largest = largest.view(-1, 1, 1)
         if self.cost_scaling == 'batch_max':
             largest = largest.amax().expand_as(largest)
         return torch.where(largest > 0, largest, 1.0)

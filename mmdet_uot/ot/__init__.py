@@ -12,7 +12,7 @@ from .exact import (
     two_stage,
 )
 from .plan import TransportPlan, WeightedPairs
-from .problem import Bounds, MatchingProblem
+from .problem import Bounds, MatchingProblem, valid_mask
 from .sinkhorn import sinkhorn
 from .solve import EXACT_CORNERS, check_corner, solve
 
@@ -33,4 +33,5 @@ __all__ = [
     'solve',
     'support_size',
     'two_stage',
+    'valid_mask',
 ]

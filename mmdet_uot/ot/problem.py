@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ['Bounds', 'MatchingProblem']
+__all__ = ['Bounds', 'MatchingProblem', 'valid_mask']
 
 
 class Bounds(NamedTuple):
@@ -167,9 +167,9 @@ class MatchingProblem:
         device = padded.device
         return cls.from_padded(
             padded,
-            _first(num_gts, M, device),
+            valid_mask(num_gts, device),
             background,
-            pred_valid=_first(num_preds, N, device),
+            pred_valid=valid_mask(num_preds, device),
         )
 
     @classmethod
@@ -225,7 +225,8 @@ class MatchingProblem:
             row_minimum = math.inf
         else:
             background = cost.new_full((), background_cost, dtype=dtype)
-            # Of ordinary costs, where the background has no mass.
+            # A background with mass bounds the row minima; without, they are
+            # those of the match costs.
             row_minimum = max(abs(background_cost), _ORDINARY_COST)
         rows = cost.new_empty((B, M + 1, N), dtype=dtype)
         rows[:, :M] = cost.mT
@@ -280,11 +281,10 @@ def _check_background(rows: Sequence[Tensor], num_preds: list[int]) -> None:
         )
 
 
-def _first(counts: list[int], size: int, device: torch.device) -> Tensor:
-    """(B, size) bool: the first ``counts[b]`` entries of row b are True."""
-    return torch.arange(size, device=device) < torch.tensor(
-        counts, device=device
-    ).unsqueeze(1)
+def valid_mask(counts: list[int], device: torch.device) -> Tensor:
+    """(B, max(counts)) bool: the first ``counts[b]`` of row b are True."""
+    index = torch.arange(max(counts), device=device)
+    return index < torch.tensor(counts, device=device).unsqueeze(1)
 
 
 def _describe(value: object) -> str:

@@ -93,7 +93,9 @@ def sinkhorn(
             constraint; ``math.inf`` makes it hard. Defaults to inf.
         tau2 (float): Weight :math:`\tau_2 \geq 0` of the ground truths' mass
             constraint; ``math.inf`` makes it hard. Defaults to inf.
-        num_iters (int): Number of iterations, at least 1. Defaults to 20.
+        num_iters (int): Number of iterations, at least 1. The limit is
+            reached at the first for tau1 = 0, at the second for tau2 = 0.
+            Defaults to 20.
 
     Returns:
         TransportPlan: Weights (B, N, M + 1) in the dtype of the cost, with
