@@ -7,6 +7,7 @@ which is what `custom_imports = dict(imports=['mmdet_uot'])` in a config does:
 - `losses`: plan to weighted losses, hard negative mining by mass (MODELS)
 - `heads`: detection heads that put the two together (MODELS)
 - `datasets`: Color Boxes and its renderer (DATASETS)
+- `hooks`: schedules of the matching, reproducible resuming (HOOKS)
 
 `mmdet_uot.ot`, the solver, is pure PyTorch; where MMDetection is not installed
 it is the only part that can be used.
@@ -17,14 +18,14 @@ from .version import __version__
 
 __all__ = ['__version__']
 
-_REGISTERING = ('assigners', 'datasets', 'heads', 'losses')
+_REGISTERING = ('assigners', 'datasets', 'heads', 'hooks', 'losses')
 
 if _host.is_installed('mmdet'):
-    from . import assigners, datasets, heads, losses
+    from . import assigners, datasets, heads, hooks, losses
     from ._config_scope import register_config_scope
 
     register_config_scope()
-    __all__ += ['assigners', 'datasets', 'heads', 'losses']
+    __all__ += ['assigners', 'datasets', 'heads', 'hooks', 'losses']
 else:
 
     def __getattr__(name: str) -> object:

@@ -3,7 +3,9 @@
 - ``matching``: what heads call, with any assigner
 - ``uot_assigner``, ``sinkhorn_assigner``: costs to problem to plan
 - ``matcher``: the numbers of the problem, and the presets
-- ``batch``, ``batched_costs``, ``match_costs``: the costs of a whole batch
+- ``problem_builder``, ``bad_costs``: costs to problem, whatever they hold
+- ``batch``, ``batches``, ``batched_costs``: the costs of a whole batch
+- ``match_costs``, ``wasserstein_cost``: costs that mmdet does not have
 - ``assign_result``, ``ignore``: hard views and ignored boxes for stock heads
 """
 
@@ -16,9 +18,11 @@ from .matcher import PRESETS
 from .matching import match_batch, match_layers
 from .sinkhorn_assigner import SinkhornAssigner
 from .uot_assigner import UOTAssigner
+from .wasserstein_cost import GaussianWassersteinCost
 
 __all__ = [
     'PRESETS',
+    'GaussianWassersteinCost',
     'OneMinusIoUCost',
     'OneMinusProbCost',
     'SinkhornAssigner',

@@ -1,20 +1,19 @@
-"""The predictions and ground truths of a batch, padded for batched costs."""
+"""What the match costs see of a batch, padded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import torch
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..instances import image_sizes, pad_boxes, pad_labels
 from ..ot import valid_mask
 
-__all__ = ['InstanceBatch', 'MatchBatch', 'TensorBatch']
+__all__ = ['MatchBatch', 'plain', 'widen']
 
 
 class MatchBatch:
@@ -35,6 +34,10 @@ class MatchBatch:
     scores: Tensor
     preds: list[InstanceData]
 
+    # The cost of a term, of all terms, of the problem, and what the solver
+    # and the overlaps take beside them.
+    COPIES = 6
+
     def __init__(
         self,
         gts: Sequence[InstanceData],
@@ -44,6 +47,34 @@ class MatchBatch:
         self._gts, self._metas, self.layers = gts, metas, layers
         self.num_gts = [len(gt) for gt in gts] * layers
 
+    def __len__(self) -> int:
+        return len(self.num_gts)
+
+    def parts(self, budget: int) -> Iterator[tuple[slice, MatchBatch]]:
+        """Yields the batch in parts that can be matched in a given memory.
+
+        An entry is taken for ``4 * N * (M + 1) * COPIES`` bytes, whatever it
+        holds; a part has at least one.
+
+        Args:
+            budget (int): Bytes.
+
+        Yields:
+            tuple[slice, MatchBatch]: The entries, and the batch of them.
+        """
+        cells = max(self.num_preds) * (max(self.num_gts) + 1)
+        step = max(budget // max(4 * cells * self.COPIES, 1), 1)
+        if step >= len(self):
+            yield slice(None), self
+            return
+        for start in range(0, len(self), step):
+            entries = slice(start, start + step)
+            yield entries, self.part(entries)
+
+    def part(self, entries: slice) -> MatchBatch:
+        """The batch of some entries."""
+        raise NotImplementedError
+
     @property
     def device(self) -> torch.device:
         """Device of the predictions."""
@@ -52,7 +83,7 @@ class MatchBatch:
     @cached_property
     def gts(self) -> list[InstanceData]:
         """The ground truths of each entry, for costs that take one image."""
-        return [_plain(gt) for gt in self._gts] * self.layers
+        return [plain(gt) for gt in self._gts] * self.layers
 
     @property
     def metas(self) -> list[dict]:
@@ -62,12 +93,13 @@ class MatchBatch:
     @cached_property
     def gt_boxes(self) -> Tensor:
         """(B, M, 4) boxes, xyxy, zero in the padding."""
-        return _wide(pad_boxes(self._gts)).repeat(self.layers, 1, 1)
+        return widen(pad_boxes(self._gts)).repeat(self.layers, 1, 1)
 
     @cached_property
     def gt_labels(self) -> Tensor:
         """(B, M) int64, zero in the padding."""
-        return pad_labels(self._gts).repeat(self.layers, 1)
+        labels = pad_labels(self._gts, self.scores.shape[2])
+        return labels.repeat(self.layers, 1)
 
     @cached_property
     def image_sizes(self) -> Tensor:
@@ -79,131 +111,27 @@ class MatchBatch:
         return valid_mask(self.num_preds, self.device)
 
     def gt_valid(self) -> Tensor:
-        """(B, M) bool, False for padding."""
-        return valid_mask(self.num_gts, self.device)
+        """(B, M) bool, False for padding and for boxes that are not finite."""
+        valid = valid_mask(self.num_gts, self.device)
+        if 'bboxes' in self._gts[0]:
+            valid &= self.gt_boxes.isfinite().all(2)
+        return valid
 
 
-class InstanceBatch(MatchBatch):
-    """A batch given as mmdet's instances.
-
-    Predictions without ``bboxes`` are given their ``priors`` as boxes, so
-    that box costs work on anchors.
-
-    Args:
-        preds (Sequence[InstanceData]): Per image, what the costs need of
-            ``bboxes`` or ``priors``, ``scores``, ``masks``.
-        gts (Sequence[InstanceData]): Per image.
-        metas (Sequence[dict], optional): Per image.
-
-    Raises:
-        ValueError: If the sequences are empty or of different lengths.
-    """
-
-    def __init__(
-        self,
-        preds: Sequence[InstanceData],
-        gts: Sequence[InstanceData],
-        metas: Sequence[dict] | None,
-    ) -> None:
-        if metas is None:
-            metas = [{}] * len(preds)
-        if not len(preds) == len(gts) == len(metas) > 0:
-            raise ValueError(
-                'batch_pred_instances, batch_gt_instances and batch_img_metas '
-                'must have one entry per image, got '
-                f'{len(preds)}, {len(gts)} and {len(metas)}'
-            )
-        super().__init__(gts, metas)
-        # One object given for several images (anchors) stays one object.
-        plain = {id(pred): _with_boxes(pred) for pred in preds}
-        self.preds = [plain[id(pred)] for pred in preds]
-        self.num_preds = [len(pred) for pred in preds]
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the predictions."""
-        values = self.preds[0].values()
-        return next(v.device for v in values if isinstance(v, Tensor))
-
-    @cached_property
-    def boxes(self) -> Tensor:
-        """(B, N, 4) predicted boxes or anchors, xyxy."""
-        return self._stack_preds('bboxes')
-
-    @cached_property
-    def scores(self) -> Tensor:
-        """(B, N, C) logits."""
-        return self._stack_preds('scores')
-
-    def _stack_preds(self, name: str) -> Tensor:
-        tensors = [pred.get(name) for pred in self.preds]
-        if any(tensor is None for tensor in tensors):
-            raise ValueError(
-                f'a match cost needs `{name}`, which the predictions lack; '
-                f'they have {sorted(self.preds[0].keys())}. Leave the cost '
-                'out of match_costs, or give them'
-            )
-        if all(tensor is tensors[0] for tensor in tensors):
-            return tensors[0].expand(len(tensors), *tensors[0].shape)
-        return pad_sequence(tensors, batch_first=True)
-
-
-class TensorBatch(MatchBatch):
-    """A batch given as the tensors of a head with several layers.
-
-    Args:
-        scores (Tensor): (L, B, N, C) logits.
-        boxes (Tensor): (L, B, N, 4) boxes, xyxy in pixels.
-        gts (Sequence[InstanceData]): Per image.
-        metas (Sequence[dict]): Per image.
-    """
-
-    def __init__(
-        self,
-        scores: Tensor,
-        boxes: Tensor,
-        gts: Sequence[InstanceData],
-        metas: Sequence[dict],
-    ) -> None:
-        super().__init__(gts, metas, layers=len(scores))
-        self.scores = _wide(scores.flatten(0, 1))
-        self.boxes = _wide(boxes.flatten(0, 1))
-        self.num_preds = [scores.shape[2]] * len(self.num_gts)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the predictions."""
-        return self.scores.device
-
-    @cached_property
-    def preds(self) -> list[InstanceData]:
-        """The predictions of each entry, for costs that take one image."""
-        return [
-            InstanceData(scores=scores, bboxes=boxes)
-            for scores, boxes in zip(self.scores, self.boxes, strict=True)
-        ]
-
-
-def _with_boxes(pred: InstanceData) -> InstanceData:
-    pred = _plain(pred)
-    if 'bboxes' not in pred and 'priors' in pred:
-        pred.bboxes = pred.priors
-    return pred
-
-
-def _plain(instances: InstanceData) -> InstanceData:
+def plain(instances: InstanceData) -> InstanceData:
     """Box tensors instead of box objects, float32 instead of half."""
-    plain = InstanceData(metainfo=instances.metainfo)
+    result = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
         if name in ('bboxes', 'priors'):
             value = get_box_tensor(value)
         if isinstance(value, Tensor):
-            value = _wide(value)
-        plain.set_field(value, name)
-    return plain
+            value = widen(value)
+        result.set_field(value, name)
+    return result
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def widen(tensor: Tensor) -> Tensor:
+    """At least float32, if it is floating, and without gradient."""
     tensor = tensor.detach()
     if tensor.is_floating_point():
         tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .batch import MatchBatch
 from .match_costs import OneMinusIoUCost, OneMinusProbCost
+from .wasserstein_cost import GaussianWassersteinCost
 
 __all__ = ['batched_cost']
 
@@ -114,6 +115,11 @@ def _l1(cost: BBoxL1Cost, batch: MatchBatch) -> Tensor:
     for axis in range(1, 4):
         total += (gt[:, :, None, axis] - pred[:, None, :, axis]).abs_()
     return total.mul_(cost.weight)
+
+
+@_batches(GaussianWassersteinCost)
+def _wasserstein(cost: GaussianWassersteinCost, batch: MatchBatch) -> Tensor:
+    return cost.of_boxes(batch.gt_boxes, batch.boxes)
 
 
 @_batches(ClassificationCost)

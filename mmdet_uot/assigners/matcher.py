@@ -90,6 +90,15 @@ class Matcher:
         epsilon_rule: str,
         num_iters: int,
     ) -> None:
+        self._options = dict(
+            preset=preset,
+            tau1=tau1,
+            tau2=tau2,
+            epsilon=epsilon,
+            epsilon0=epsilon0,
+            epsilon_rule=epsilon_rule,
+            num_iters=num_iters,
+        )
         self.solver = None
         if preset is not None:
             check_choice('preset', preset, tuple(PRESETS))
@@ -107,6 +116,11 @@ class Matcher:
                     )
             if epsilon is None and epsilon0 is None:
                 epsilon = fixed.epsilon
+            if epsilon == 0 and not fixed.exact and fixed.solver:
+                raise ValueError(
+                    f'preset={preset!r} needs a positive epsilon, got 0; at '
+                    "epsilon=0 there is preset='hungarian'"
+                )
             tau1, tau2, self.solver = fixed.tau1, fixed.tau2, fixed.solver
         if epsilon is not None and epsilon0 is not None:
             raise ValueError(
@@ -143,6 +157,20 @@ class Matcher:
     def exact(self) -> bool:
         """Whether epsilon is 0."""
         return self.epsilon == 0
+
+    def replace(self, **numbers: float) -> Matcher:
+        """Returns a matcher of which some numbers differ.
+
+        Args:
+            **numbers: Some of the arguments of the class.
+
+        Returns:
+            Matcher: With the other arguments as they were given to this one.
+
+        Raises:
+            ValueError: If the class does not take them together.
+        """
+        return Matcher(**{**self._options, **numbers})
 
     def __call__(
         self, problem: MatchingProblem, num_preds: Sequence[int]

@@ -21,7 +21,7 @@ class SinkhornAssigner(UOTAssigner):
 
     Args:
         match_costs (list[dict] | dict, optional): See :class:`UOTAssigner`.
-        background_cost (float | Sequence[float]): A constant changes nothing
+        background_cost (float | Sequence): A constant changes nothing
             but the way to convergence. Defaults to 0.
         epsilon (float, optional): See :class:`UOTAssigner`.
         epsilon0 (float, optional): See :class:`UOTAssigner`.
@@ -32,6 +32,8 @@ class SinkhornAssigner(UOTAssigner):
             ``'one_to_one'``.
         ignore_iof_thr (float): See :class:`UOTAssigner`.
         ignore_wrt_candidates (bool): See :class:`UOTAssigner`.
+        bad_costs (str): See :class:`UOTAssigner`.
+        memory_budget (int): See :class:`UOTAssigner`.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -41,7 +43,9 @@ class SinkhornAssigner(UOTAssigner):
         self,
         *,
         match_costs: Sequence[dict] | dict | None = None,
-        background_cost: float | Sequence[float] = 0.0,
+        background_cost: float
+        | Sequence[float]
+        | Sequence[tuple[float, int]] = 0.0,
         epsilon: float | None = None,
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
@@ -50,6 +54,8 @@ class SinkhornAssigner(UOTAssigner):
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
+        bad_costs: str = 'replace',
+        memory_budget: int = 2**29,
     ) -> None:
         super().__init__(
             match_costs=match_costs,
@@ -63,4 +69,6 @@ class SinkhornAssigner(UOTAssigner):
             hard_view=hard_view,
             ignore_iof_thr=ignore_iof_thr,
             ignore_wrt_candidates=ignore_wrt_candidates,
+            bad_costs=bad_costs,
+            memory_budget=memory_budget,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -14,16 +14,15 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..ot import MatchingProblem, TransportPlan
+from ..ot import TransportPlan, concatenate, full_precision
 from .assign_result import to_assign_result
-from .batch import InstanceBatch, MatchBatch, TensorBatch
-from .batched_costs import batched_cost
-from .ignore import lies_in_ignored
+from .batch import MatchBatch
+from .batches import InstanceBatch, TensorBatch
 from .matcher import PRESETS, Matcher, check_choice
+from .problem_builder import ProblemBuilder
 
 __all__ = ['UOTAssigner']
 
-COST_SCALINGS = ('image_max', 'batch_max', 'none')
 HARD_VIEWS = ('best_ground_truth', 'best_prediction', 'one_to_one')
 
 
@@ -45,9 +44,10 @@ class UOTAssigner(BaseAssigner):
             mmdet's own or any other of its interface. Box costs work on
             ``priors`` where predictions have no ``bboxes``. Defaults to
             ``OneMinusIoUCost``.
-        background_cost (float | Sequence[float]): Cost of matching a
-            prediction to the background, in the unit of the match costs: one
-            number, or one per prediction. Defaults to 0.5.
+        background_cost (float | Sequence): Cost of matching a prediction to
+            the background, in the unit of the match costs: one number, one
+            per prediction, or pairs (cost, number of predictions) for runs of
+            them, such as the levels of a pyramid. Defaults to 0.5.
         preset (str, optional): A classical matcher by name, which fixes
             tau1, tau2 and whether epsilon is 0: ``'hungarian'``,
             ``'closest_ground_truth'``, ``'closest_prediction'``,
@@ -87,6 +87,16 @@ class UOTAssigner(BaseAssigner):
         ignore_wrt_candidates (bool): Whether the share is of the
             prediction's area rather than of the ignored box's. Defaults to
             True.
+        bad_costs (str): What becomes of match costs that are NaN or infinite:
+            ``'replace'`` makes them twice the greatest finite one of the
+            image; ``'skip'`` gives the image no plan; both warn. ``'raise'``
+            raises a ValueError, for which a GPU waits at every call. A ground
+            truth whose box is not finite takes no part in any case. Defaults
+            to ``'replace'``.
+        memory_budget (int): Bytes that the matching may take. What needs
+            more is solved some images at a time, see
+            :meth:`MatchBatch.parts`; ``'batch_max'`` needs them all at once.
+            Defaults to 2**29.
 
     Raises:
         ValueError: If an option is out of its range, or a combination has no
@@ -97,7 +107,9 @@ class UOTAssigner(BaseAssigner):
         self,
         *,
         match_costs: Sequence[dict] | dict | None = None,
-        background_cost: float | Sequence[float] = 0.5,
+        background_cost: float
+        | Sequence[float]
+        | Sequence[tuple[float, int]] = 0.5,
         preset: str | None = None,
         tau1: float | str | None = None,
         tau2: float | str | None = None,
@@ -109,6 +121,8 @@ class UOTAssigner(BaseAssigner):
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
+        bad_costs: str = 'replace',
+        memory_budget: int = 2**29,
     ) -> None:
         self.matcher = Matcher(
             preset=preset,
@@ -119,18 +133,31 @@ class UOTAssigner(BaseAssigner):
             epsilon_rule=epsilon_rule,
             num_iters=num_iters,
         )
-        self.match_costs = _build_costs(match_costs)
-        self.background_cost = _check_background(background_cost)
+        self.problem_builder = ProblemBuilder(
+            match_costs=match_costs,
+            background_cost=background_cost,
+            cost_scaling=cost_scaling,
+            bad_costs=bad_costs,
+            ignore_iof_thr=ignore_iof_thr,
+            ignore_wrt_candidates=ignore_wrt_candidates,
+        )
         if hard_view is None:
             hard_view = (
                 PRESETS[preset].hard_view if preset else 'best_ground_truth'
             )
-        check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
         check_choice('hard_view', hard_view, HARD_VIEWS)
-        self.cost_scaling = cost_scaling
         self.hard_view = hard_view
-        self.ignore_iof_thr = ignore_iof_thr
-        self.ignore_wrt_candidates = ignore_wrt_candidates
+        if not isinstance(memory_budget, int) or memory_budget < 1:
+            raise ValueError(
+                'memory_budget must be a positive number of bytes, got '
+                f'{memory_budget!r}'
+            )
+        self.memory_budget = memory_budget
+
+    @property
+    def match_costs(self) -> list[BaseMatchCost]:
+        """The match costs that are added up."""
+        return self.problem_builder.match_costs
 
     def match(
         self,
@@ -234,60 +261,27 @@ class UOTAssigner(BaseAssigner):
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None] | None = None,
     ) -> TransportPlan:
-        with torch.autocast(batch.device.type, enabled=False):
-            if max(batch.num_preds) == 0:
-                return _no_predictions(batch)
-            problem = self._problem(batch, batch_ignore)
-            return self.matcher(problem, batch.num_preds)
+        batch_ignore = batch_ignore or [None] * len(batch)
+        budget = self.memory_budget
+        if self.problem_builder.cost_scaling == 'batch_max':
+            budget = sys.maxsize
+        with full_precision(batch.device):
+            return concatenate(
+                [
+                    self._match_part(part, batch_ignore[entries])
+                    for entries, part in batch.parts(budget)
+                ]
+            )
 
-    def _problem(
+    def _match_part(
         self,
         batch: MatchBatch,
-        batch_ignore: Sequence[InstanceData | None] | None,
-    ) -> MatchingProblem:
-        cost = batched_cost(self.match_costs[0], batch)
-        for match_cost in self.match_costs[1:]:
-            cost += batched_cost(match_cost, batch)
-        gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-        if self.ignore_iof_thr > 0 and batch_ignore is not None:
-            pred_valid &= ~lies_in_ignored(
-                batch,
-                batch_ignore,
-                self.ignore_iof_thr,
-                self.ignore_wrt_candidates,
-            )
-        background = self._background(cost)
-        max_cost = math.inf
-        if self.cost_scaling != 'none' and not self.matcher.exact:
-            valid = gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
-            largest = self._largest(cost, background, valid)
-            cost /= largest
-            background = background / largest.squeeze(1)
-            max_cost = 1.0
-        return MatchingProblem.from_padded(
-            cost.mT, gt_valid, background, pred_valid, max_cost=max_cost
-        )
-
-    def _background(self, cost: Tensor) -> Tensor:
-        """(B, N) cost of the background, for match costs (B, M, N)."""
-        background = cost.new_tensor(self.background_cost)
-        if background.dim() and tuple(background.shape) != cost.shape[2:]:
-            raise ValueError(
-                'background_cost must be one number or one per prediction '
-                f'({cost.shape[2]}), got shape {tuple(background.shape)}'
-            )
-        return background.expand(cost.shape[0], cost.shape[2])
-
-    def _largest(
-        self, cost: Tensor, background: Tensor, valid: Tensor
-    ) -> Tensor:
-        """(B, 1, 1) greatest magnitude, background included, never 0."""
-        of_each = torch.where(valid, cost, 0.0).abs_().amax(2)
-        largest = torch.cat((of_each, background.abs()), dim=1).amax(1)
-        largest = largest.view(-1, 1, 1)
-        if self.cost_scaling == 'batch_max':
-            largest = largest.amax().expand_as(largest)
-        return torch.where(largest > 0, largest, 1.0)
+        batch_ignore: Sequence[InstanceData | None],
+    ) -> TransportPlan:
+        if max(batch.num_preds) == 0:
+            return _no_predictions(batch)
+        problem = self.problem_builder(batch, batch_ignore, self.matcher.exact)
+        return self.matcher(problem, batch.num_preds)
 
 
 def _no_predictions(batch: MatchBatch) -> TransportPlan:
@@ -295,28 +289,3 @@ def _no_predictions(batch: MatchBatch) -> TransportPlan:
         (len(batch.num_preds), 0), dtype=torch.int64, device=batch.device
     )
     return TransportPlan.from_indices(indices, max(batch.num_gts))
-
-
-def _check_background(
-    value: float | Sequence[float],
-) -> float | Sequence[float]:
-    numbers = value if isinstance(value, Sequence) else [value]
-    if not all(
-        isinstance(number, (int, float)) and math.isfinite(number)
-        for number in numbers
-    ):
-        raise ValueError(
-            'background_cost must be a finite number, or one per prediction, '
-            f'got {value!r}'
-        )
-    return value
-
-
-def _build_costs(configs: Sequence[dict] | dict | None) -> list[BaseMatchCost]:
-    if configs is None:
-        configs = dict(type='OneMinusIoUCost')
-    if isinstance(configs, dict):
-        configs = [configs]
-    if not configs:
-        raise ValueError('match_costs must name at least one cost, got none')
-    return [TASK_UTILS.build(config) for config in configs]

@@ -24,7 +24,12 @@ from mmdet.utils import (
 from torch import Tensor
 
 from ..assigners import match_layers
-from ..instances import image_sizes, pad_boxes, pad_labels
+from ..instances import (
+    drop_non_finite,
+    image_sizes,
+    pad_boxes,
+    pad_labels,
+)
 from ..losses import box_loss, check_class_loss, class_loss
 
 __all__ = [
@@ -172,6 +177,7 @@ class UOTDETRHead(DETRHead):
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
         L, B = scores.shape[:2]
+        labels = pad_labels(batch_gt_instances, self.num_classes)
         sizes = image_sizes(batch_img_metas, boxes)
         absolute = bbox_cxcywh_to_xyxy(boxes) * sizes
         plan = match_layers(
@@ -188,7 +194,9 @@ class UOTDETRHead(DETRHead):
             cls_average = reduce_mean(cls_average)
         box_average = reduce_mean(foreground).clamp(min=1)
 
-        labels = pad_labels(batch_gt_instances)
+        scores, boxes, absolute = map(
+            drop_non_finite, (scores, boxes, absolute)
+        )
         loss_cls = class_loss(
             self.loss_cls, scores.flatten(0, 1), plan, labels.repeat(L, 1)
         )

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..assigners import match_batch
-from ..instances import pad_boxes, pad_labels
+from ..instances import drop_non_finite, pad_boxes, pad_labels
 from ..ot import TransportPlan, WeightedPairs
 from .grid_anchors import GridAnchors
 
@@ -71,6 +71,7 @@ class UOTSSDHead(SSDHead):
             dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
             entry per image.
         """
+        labels = pad_labels(batch_gt_instances, self.num_classes)
         sizes = [tuple(score.shape[-2:]) for score in cls_scores]
         device = cls_scores[0].device
         anchors = self.grid_anchors.anchors(sizes, device)
@@ -85,7 +86,7 @@ class UOTSSDHead(SSDHead):
             batch_img_metas,
             batch_gt_instances_ignore,
         )
-        deltas = _flatten_levels(bbox_preds, 4)
+        deltas = drop_non_finite(_flatten_levels(bbox_preds, 4))
         gt_boxes = pad_boxes(batch_gt_instances)
 
         def box_pairs(pairs: WeightedPairs) -> tuple[Tensor, Tensor]:
@@ -99,8 +100,10 @@ class UOTSSDHead(SSDHead):
             return pred, torch.where(target.isfinite(), target, pred.detach())
 
         return self.loss_module(
-            _flatten_levels(cls_scores, self.cls_out_channels),
-            pad_labels(batch_gt_instances),
+            drop_non_finite(
+                _flatten_levels(cls_scores, self.cls_out_channels)
+            ),
+            labels,
             plan,
             box_pairs,
         )

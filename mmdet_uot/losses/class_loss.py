@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.losses import CrossEntropyLoss, FocalLoss
 from torch import Tensor, nn
 
-from ..ot import TransportPlan
+from ..ot import TransportPlan, full_precision
 
 __all__ = [
     'check_class_loss',
@@ -37,8 +37,7 @@ def class_mass(
     """
     classes = torch.arange(num_classes, device=labels.device)
     one_hot = (labels.unsqueeze(2) == classes).to(plan.weights.dtype)
-    # Autocast would round the weights to half precision.
-    with torch.autocast(labels.device.type, enabled=False):
+    with full_precision(labels.device):
         return plan.foreground @ one_hot
 
 

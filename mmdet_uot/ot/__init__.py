@@ -3,6 +3,7 @@
 Pure torch (and SciPy for the exact corners); knows no detector.
 """
 
+from .concatenate import concatenate
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
 from .exact import (
@@ -11,7 +12,9 @@ from .exact import (
     hungarian,
     two_stage,
 )
+from .finite import beyond, may_hold, replace_non_finite
 from .plan import TransportPlan, WeightedPairs
+from .precision import full_precision
 from .problem import Bounds, MatchingProblem, valid_mask
 from .sinkhorn import sinkhorn
 from .solve import EXACT_CORNERS, check_corner, solve
@@ -23,11 +26,16 @@ __all__ = [
     'MatchingProblem',
     'TransportPlan',
     'WeightedPairs',
+    'beyond',
     'check_corner',
     'closest_ground_truth',
     'closest_prediction',
+    'concatenate',
     'dual_softmax',
+    'full_precision',
     'hungarian',
+    'may_hold',
+    'replace_non_finite',
     'scale_epsilon',
     'sinkhorn',
     'solve',

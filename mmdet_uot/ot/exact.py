@@ -31,8 +31,7 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     entries are padding.
 
     Args:
-        problem (MatchingProblem): Costs (B, N, M + 1), finite outside the
-            padding.
+        problem (MatchingProblem): Costs (B, N, M + 1).
 
     Returns:
         TransportPlan: Weights 0 and 1.

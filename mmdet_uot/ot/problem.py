@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .finite import replace_non_finite
+
 __all__ = ['Bounds', 'MatchingProblem', 'valid_mask']
 
 
@@ -54,7 +56,9 @@ class MatchingProblem:
     mass of the predictions evenly, :math:`\beta_j = 1 / n`.
 
     An entry of mass zero is padding: whatever its costs hold (NaN included),
-    it receives no mass and changes nothing elsewhere.
+    it receives no mass and changes nothing elsewhere. Any other cost that is
+    NaN or infinite is replaced by twice the greatest finite magnitude of its
+    image: such a pair is the last to be matched.
 
     Args:
         cost (Tensor): (B, N, M + 1), any floating dtype; half precision is
@@ -103,13 +107,12 @@ class MatchingProblem:
             object.__setattr__(self, 'cost', self._clean_cost())
 
     def _clean_cost(self) -> Tensor:
-        """The cost without what the padding may hold."""
-        inf = math.inf
+        """The cost, zero in the padding and finite."""
         clean = self.cost.masked_fill(self.padding, 0.0)
         # Even without mass the background cost is a threshold.
-        background = self.cost[..., -1].nan_to_num(inf, inf, inf)
-        clean[..., -1] = background.masked_fill(self.pred_mass == 0, 0.0)
-        return clean
+        no_row = self.pred_mass == 0
+        clean[..., -1] = self.cost[..., -1].masked_fill(no_row, 0.0)
+        return replace_non_finite(clean)
 
     @classmethod
     def from_costs(
@@ -189,8 +192,8 @@ class MatchingProblem:
             background_cost (float | Tensor): One number, or (B, N).
             pred_valid (Tensor, optional): (B, N) bool, False for predictions
                 that take no part. Defaults to all.
-            max_cost (float): What no cost's magnitude exceeds. Defaults to
-                inf.
+            max_cost (float): What no cost's magnitude exceeds; if it is
+                finite, so must the costs be. Defaults to inf.
 
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
@@ -233,6 +236,8 @@ class MatchingProblem:
         rows[:, M] = background
         rows[:, :M].masked_fill_(~gt_valid.unsqueeze(2), 0.0)
         rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
+        if math.isinf(max_cost):
+            rows = replace_non_finite(rows)
 
         n_pred = pred_valid.sum(1, keepdim=True).to(dtype)
         n_gt = gt_valid.sum(1, keepdim=True).to(dtype)

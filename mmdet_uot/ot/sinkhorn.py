@@ -52,6 +52,7 @@ import torch
 from torch import Tensor
 
 from .plan import TransportPlan
+from .precision import full_precision
 from .problem import MatchingProblem
 
 __all__ = ['sinkhorn']
@@ -107,7 +108,7 @@ def sinkhorn(
     _check_parameters(problem, epsilon, tau1, tau2, num_iters)
     if problem.cost.numel() == 0:
         return _empty_plan(problem)
-    with torch.autocast(problem.cost.device.type, enabled=False):
+    with full_precision(problem.cost.device):
         scaling = _Scaling(problem, epsilon, tau1, tau2)
         for domain in _schedule(problem, epsilon, tau1, tau2, num_iters):
             scaling.iterate(domain)

@@ -10,8 +10,8 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from mmdet_uot.assigners.batch import InstanceBatch, TensorBatch
 from mmdet_uot.assigners.batched_costs import batched_cost
+from mmdet_uot.assigners.batches import InstanceBatch, TensorBatch
 
 BATCHED = [
     dict(type='ClassificationCost', weight=1.5),
@@ -22,6 +22,8 @@ BATCHED = [
     dict(type='IoUCost', iou_mode='giou', weight=2.0),
     dict(type='OneMinusIoUCost', iou_mode='iou', weight=0.5),
     dict(type='OneMinusIoUCost', iou_mode='giou', weight=2.0),
+    dict(type='GaussianWassersteinCost', unit='box', weight=2.0),
+    dict(type='GaussianWassersteinCost', unit='pixel', constant=40.0),
     dict(type='OneMinusProbCost', use_sigmoid=False, weight=1.5),
     dict(type='OneMinusProbCost', use_sigmoid=True, weight=1.5),
 ]
@@ -117,7 +119,7 @@ def test_layers_are_stacked_before_images(config, draw):
     )
 
 
-@pytest.mark.parametrize('config', BATCHED[2:8], ids=names)
+@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
 def test_box_objects_are_boxes(config, draw):
     preds, gts, metas = draw.batch(*SIZES['ragged'])
 
@@ -138,7 +140,7 @@ def test_box_objects_are_boxes(config, draw):
 
 
 @pytest.mark.parametrize('shared', [True, False])
-@pytest.mark.parametrize('config', BATCHED[2:8], ids=names)
+@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
 def test_anchors_cost_what_they_would_as_boxes(config, shared, draw):
     _, gts, metas = draw.batch([], [4, 0, 2])
     anchors = [draw.anchors(8)] * 3
@@ -202,7 +204,7 @@ def test_a_cost_of_the_wrong_shape_is_an_error(monkeypatch, draw):
         batched_cost(CentreCost(), InstanceBatch(preds, gts, metas))
 
 
-@pytest.mark.parametrize('config', BATCHED[2:8], ids=names)
+@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
 def test_boxes_of_zero_area_cost_something_finite(config, draw):
     gt = InstanceData(bboxes=torch.tensor([[9.0, 9.0, 9.0, 9.0]] * 2))
     pred = InstanceData(bboxes=torch.cat((gt.bboxes, draw.boxes(3))))

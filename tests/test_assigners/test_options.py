@@ -1,13 +1,17 @@
 """What assigners accept, and what they say of the rest."""
 
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+from mmdet.evaluation import bbox_overlaps
 from mmdet.registry import TASK_UTILS
 from mmengine.config import Config
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
 IOU = dict(type='OneMinusIoUCost')
 
 
@@ -39,9 +43,9 @@ IOU = dict(type='OneMinusIoUCost')
         (dict(cost_scaling='max'), "('image_max', 'batch_max', 'none'), got"),
         (dict(cost_scaling=None), 'cost_scaling must be one of'),
         (dict(hard_view='best'), "hard_view must be one of ('best_ground_tr"),
-        (dict(background_cost=None), 'must be a finite number, or one per'),
-        (dict(background_cost='0.5'), "per prediction, got '0.5'"),
-        (dict(background_cost=float('nan')), 'per prediction, got nan'),
+        (dict(background_cost=None), 'must be a finite number, one per'),
+        (dict(background_cost='0.5'), "got '0.5'"),
+        (dict(background_cost=float('nan')), 'got nan'),
         (dict(background_cost=[0.5, float('inf')]), 'got [0.5, inf]'),
         (dict(match_costs=[]), 'match_costs must name at least one cost'),
         (dict(preset='Hungarian'), "preset must be one of ('hungarian'"),
@@ -73,6 +77,53 @@ def test_background_per_prediction_must_fit(draw):
     message = re.escape('one per prediction (4), got shape (2,)')
     with pytest.raises(ValueError, match=message):
         assigner.match([draw.anchors(4)], [draw.gts(1)])
+
+
+def test_background_per_prediction_is_a_threshold_for_each(draw):
+    anchors, gts = draw.anchors(300), draw.gts(20)
+    cost = 1 - bbox_overlaps(anchors.priors.numpy(), gts.bboxes.numpy())
+    closest = cost.argmin(1) + 1
+    background = 0.4 + 0.6 * draw.rand(300).numpy()
+    for thresholds in (background, np.full(300, 0.7)):
+        expected = np.where(cost.min(1) < thresholds, closest, 0)
+        assert 0 < np.count_nonzero(expected) < 300
+        assigner = UOTAssigner(
+            epsilon=0, tau1='inf', tau2=0, background_cost=thresholds.tolist()
+        )
+        result = assigner.assign(anchors, gts)
+        np.testing.assert_array_equal(result.gt_inds, expected)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(), dict(preset='closest_ground_truth')], ids=str
+)
+def test_one_background_for_all_may_be_written_as_many(options, draw):
+    anchors, gts = draw.anchors(30), draw.gts(4)
+    number, sequence = (
+        UOTAssigner(background_cost=cost, **options).match([anchors], [gts])
+        for cost in (0.7, [0.7] * 30)
+    )
+    assert number.weights.equal(sequence.weights)
+
+
+def test_runs_of_predictions_may_share_a_background(draw):
+    anchors, gts = draw.anchors(30), draw.gts(4)
+    runs, sequence = (
+        UOTAssigner(background_cost=cost).match([anchors], [gts])
+        for cost in ([(0.7, 20), [0.4, 10]], [0.7] * 20 + [0.4] * 10)
+    )
+    assert runs.weights.equal(sequence.weights)
+
+
+def test_background_per_level_fits_the_anchors():
+    cfg = Config.fromfile(CONFIGS / 'ssd300_uot_level_background_cpu.py')
+    generator = TASK_UTILS.build(cfg.model.bbox_head.anchor_generator)
+    sizes = [(side, side) for side in (38, 19, 10, 5, 3, 1)]
+    levels = generator.grid_priors(sizes, device='cpu')
+    assert cfg.model.train_cfg.assigner.background_cost == [
+        (0.6, len(levels[0])),
+        (0.5, sum(map(len, levels[1:]))),
+    ]
 
 
 @pytest.mark.parametrize('infinity', ['inf', 'Inf', float('inf')])

@@ -154,6 +154,7 @@ def test_every_preset_handles_images_without_objects(preset, image):
         (dict(preset='hungary'), "preset must be one of .*'hungary'"),
         (dict(preset='balanced', tau1=1.0), 'preset=.* fixes tau1'),
         (dict(preset='hungarian', epsilon=0.1), 'preset=.* fixes epsilon'),
+        (dict(preset='dual_softmax', epsilon=0), 'needs a positive epsilon'),
     ],
 )
 def test_a_preset_that_contradicts_is_an_error(options, fragment):

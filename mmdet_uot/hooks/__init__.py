@@ -1,0 +1,10 @@
+"""Training hooks, registered in ``HOOKS``."""
+
+from .._host import check_host
+
+check_host()
+
+from .matching_schedule_hook import MatchingScheduleHook
+from .reproducible_resume_hook import ReproducibleResumeHook
+
+__all__ = ['MatchingScheduleHook', 'ReproducibleResumeHook']
