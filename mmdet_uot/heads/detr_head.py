@@ -178,6 +178,8 @@ class UOTDETRHead(DETRHead):
         """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
         L, B = scores.shape[:2]
         labels = pad_labels(batch_gt_instances, self.num_classes)
+        # Half precision would round coordinates to whole pixels.
+        boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
         sizes = image_sizes(batch_img_metas, boxes)
         absolute = bbox_cxcywh_to_xyxy(boxes) * sizes
         plan = match_layers(

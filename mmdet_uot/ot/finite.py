@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ['beyond', 'may_hold', 'replace_non_finite']
+__all__ = ['beyond', 'can_look', 'may_hold', 'replace_non_finite']
 
 
 def may_hold(flags: Tensor) -> bool:
@@ -20,7 +20,13 @@ def may_hold(flags: Tensor) -> bool:
     Returns:
         bool: False if no flag is set.
     """
-    return flags.device.type != 'cpu' or bool(flags.numpy().any())
+    return not can_look(flags) or bool(flags.numpy().any())
+
+
+def can_look(tensor: Tensor) -> bool:
+    """Tells whether a tensor's values are at hand: on the CPU, not traced."""
+    traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
+    return tensor.device.type == 'cpu' and not traced
 
 
 def replace_non_finite(cost: Tensor) -> Tensor:

@@ -242,3 +242,24 @@ def test_layers_do_not_mix():
             ('loss_cls', 'loss_bbox', 'loss_iou'), alone, strict=True
         ):
             torch.testing.assert_close(together[prefix + name], value)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize('name', ['DETRHead', 'ConditionalDETRHead'])
+def test_half_precision_outputs_have_float32_losses(name, dtype):
+    """In an image of 1,333 pixels, where half precision rounds to pixels."""
+    costs = hungarian(name)['match_costs']
+    soft = dict(type='SinkhornAssigner', match_costs=costs)
+    head = build('UOT' + name, soft)
+    torch.manual_seed(0)
+    scores = torch.randn(2, 2, 30, head.cls_out_channels).to(dtype)
+    boxes = (torch.rand(2, 2, 30, 4) / 8 + 0.1).to(dtype)
+    gts, metas = ground_truths((9, 4)), [dict(img_shape=(800, 1333))] * 2
+    half = head.loss_by_feat(scores, boxes, gts, metas)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        cast = head.loss_by_feat(scores.float(), boxes.float(), gts, metas)
+    full = head.loss_by_feat(scores.float(), boxes.float(), gts, metas)
+    for key, value in full.items():
+        assert half[key].dtype == cast[key].dtype == torch.float32
+        torch.testing.assert_close(half[key], value)
+        torch.testing.assert_close(cast[key], value)
