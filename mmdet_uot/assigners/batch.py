@@ -34,9 +34,9 @@ class MatchBatch:
     scores: Tensor
     preds: list[InstanceData]
 
-    # The cost of a term, of all terms, of the problem, and what the solver
-    # and the overlaps take beside them.
-    COPIES = 6
+    # The cost of a term, the sum of the terms, the problem and the plan; at
+    # most three at a time, and smaller things.
+    COPIES = 4
 
     def __init__(
         self,
@@ -50,6 +50,11 @@ class MatchBatch:
     def __len__(self) -> int:
         return len(self.num_gts)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, N, M + 1), the shape of a plan."""
+        return len(self), max(self.num_preds), max(self.num_gts) + 1
+
     def parts(self, budget: int) -> Iterator[tuple[slice, MatchBatch]]:
         """Yields the batch in parts that can be matched in a given memory.
 
@@ -62,8 +67,8 @@ class MatchBatch:
         Yields:
             tuple[slice, MatchBatch]: The entries, and the batch of them.
         """
-        cells = max(self.num_preds) * (max(self.num_gts) + 1)
-        step = max(budget // max(4 * cells * self.COPIES, 1), 1)
+        _, N, columns = self.shape
+        step = max(budget // max(4 * N * columns * self.COPIES, 1), 1)
         if step >= len(self):
             yield slice(None), self
             return

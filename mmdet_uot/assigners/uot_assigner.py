@@ -266,12 +266,11 @@ class UOTAssigner(BaseAssigner):
         if self.problem_builder.cost_scaling == 'batch_max':
             budget = sys.maxsize
         with full_precision(batch.device):
-            return concatenate(
-                [
-                    self._match_part(part, batch_ignore[entries])
-                    for entries, part in batch.parts(budget)
-                ]
+            plans = (
+                self._match_part(part, batch_ignore[entries])
+                for entries, part in batch.parts(budget)
             )
+            return concatenate(plans, batch.shape)
 
     def _match_part(
         self,

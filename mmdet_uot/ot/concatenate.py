@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -14,47 +14,63 @@ from .plan import TransportPlan
 __all__ = ['concatenate']
 
 
-def concatenate(plans: Sequence[TransportPlan]) -> TransportPlan:
+def concatenate(
+    plans: Iterable[TransportPlan], shape: tuple[int, int, int]
+) -> TransportPlan:
     """Joins the plans of several batches, padded to one shape.
 
     Args:
-        plans (Sequence[TransportPlan]): At least one, of one dtype.
+        plans (Iterable[TransportPlan]): Of one dtype. Each is copied before
+            the next is asked for: a generator holds one at a time.
+        shape (tuple[int, int, int]): Of the result's weights, (B, N, M + 1).
 
     Returns:
-        TransportPlan: Weights (sum of B, max N, max M + 1). Potentials are
-        None unless all plans have them.
+        TransportPlan: Potentials and marginal errors are None unless all
+        plans have them.
     """
-    if len(plans) == 1:
-        return plans[0]
-    N = max(plan.weights.shape[1] for plan in plans)
-    M = max(plan.weights.shape[2] for plan in plans) - 1
-
-    def pad_preds(x: Tensor, value: float = 0.0) -> Tensor:
-        return F.pad(x, (0, N - x.shape[-1]), value=value)
-
-    def pad_gts(x: Tensor, value: float = 0.0, axis: int = 1) -> Tensor:
-        m = x.shape[axis] - 1
-        shape = list(x.shape)
-        shape[axis] = M - m
-        parts = x.narrow(axis, 0, m), x.narrow(axis, m, 1)
-        return torch.cat((parts[0], x.new_full(shape, value), parts[1]), axis)
-
-    def join(
-        name: str, pad: Callable[..., Tensor], value: float = 0.0
-    ) -> Tensor | None:
-        tensors = [getattr(plan, name) for plan in plans]
-        if any(tensor is None for tensor in tensors):
-            return None
-        return torch.cat([pad(tensor, value) for tensor in tensors])
-
+    B, N, columns = shape
+    weights, vectors, start = None, [], 0
+    for plan in plans:
+        b, n, m = plan.weights.shape
+        if (b, n, m) == shape:
+            return plan
+        if weights is None:
+            # Ground truths are the middle axis in memory.
+            weights = plan.weights.new_zeros((B, columns, N)).mT
+        part = weights[start : start + b, :n]
+        part[..., : m - 1] = plan.foreground
+        part[..., -1] = plan.background
+        vectors.append(
+            (
+                _pad(plan.pred_mass, N, 0.0),
+                _pad_before_last(plan.gt_mass, columns, 0.0),
+                _pad(plan.pred_potential, N, -math.inf),
+                _pad_before_last(plan.gt_potential, columns, -math.inf),
+                plan.marginal_error,
+            )
+        )
+        start += b
     return TransportPlan(
-        # Ground truths are the middle axis in memory.
-        weights=torch.cat(
-            [pad_gts(pad_preds(plan.weights.mT)) for plan in plans]
-        ).mT,
-        pred_mass=torch.cat([pad_preds(plan.pred_mass) for plan in plans]),
-        gt_mass=torch.cat([pad_gts(plan.gt_mass) for plan in plans]),
-        pred_potential=join('pred_potential', pad_preds, -math.inf),
-        gt_potential=join('gt_potential', pad_gts, -math.inf),
-        marginal_error=join('marginal_error', lambda error, value: error),
+        weights,
+        *(
+            None if any(x is None for x in parts) else torch.cat(parts)
+            for parts in zip(*vectors, strict=True)
+        ),
     )
+
+
+def _pad(vectors: Tensor | None, length: int, value: float) -> Tensor | None:
+    """(b, n) to (b, length)."""
+    if vectors is None:
+        return None
+    return F.pad(vectors, (0, length - vectors.shape[1]), value=value)
+
+
+def _pad_before_last(
+    vectors: Tensor | None, length: int, value: float
+) -> Tensor | None:
+    """(b, m) to (b, length); the background stays last."""
+    if vectors is None:
+        return None
+    foreground = _pad(vectors[:, :-1], length - 1, value)
+    return torch.cat((foreground, vectors[:, -1:]), dim=1)

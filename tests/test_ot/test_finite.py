@@ -81,7 +81,7 @@ def test_parts_joined_are_the_whole(options, costs):
         solve(MatchingProblem.from_costs(part, 0.5), **options)
         for part in (costs[:1], costs[1:2], costs[2:])
     ]
-    joined = concatenate(parts)
+    joined = concatenate(iter(parts), (3, 12, 6))
     torch.testing.assert_close(joined.weights, whole.weights)
     torch.testing.assert_close(joined.pred_mass, whole.pred_mass)
     torch.testing.assert_close(joined.gt_mass, whole.gt_mass)
@@ -99,6 +99,6 @@ def test_parts_of_different_sizes_are_padded(costs):
         solve(MatchingProblem.from_costs([cost], 0.5), epsilon=0.02)
         for cost in parts
     ]
-    joined = concatenate(plans)
+    joined = concatenate(plans, (2, 12, 5))
     whole = solve(MatchingProblem.from_costs(parts, 0.5), epsilon=0.02)
     torch.testing.assert_close(joined.weights, whole.weights)
