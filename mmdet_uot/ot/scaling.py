@@ -67,6 +67,7 @@ class Scaling:
         self.wide = _exponent_dtype(problem, epsilon)
 
         self.kernel = torch.empty_like(self.cost)
+        self.column_parts = self.kernel.mT.split(_SUM_LENGTH, 1)
         self.kernel_is_current = False
         self.pred = _Side(problem.pred_mass, num_preds, tau1, epsilon, dtype)
         self.gt = _Side(problem.gt_mass, num_preds, tau2, epsilon, dtype)
@@ -84,27 +85,36 @@ class Scaling:
 
     def kernel_iteration(self) -> None:
         """Updates u, then v (Alg. 2, lines 6 and 7), on the kernel."""
-        self.pred.update(self._sum(self.gt.factor, self.kernel))
-        self.gt.update(self._sum(self.pred.factor, self.kernel.mT))
+        row_sum = torch.baddbmm(self.tiny, self.gt.factor, self.kernel)
+        self.pred.update(row_sum)
+        column_sum = self.tiny
+        for factor, kernel in zip(
+            self.pred.factor.split(_SUM_LENGTH, 2),
+            self.column_parts,
+            strict=True,
+        ):
+            column_sum = torch.baddbmm(column_sum, factor, kernel)
+        self.gt.update(column_sum)
 
     def reduce(self) -> None:
         """Makes the least costs the reference."""
         padding = torch.where(self.gt.live, 0.0, _NOTHING).mT
-        log_u, log_v = [], []
+        tops = []
         for part, exponent in self._exponents(padding):
-            top = exponent.amax(1, keepdim=True).double()
-            top *= self.pred.exponent_of(part)
-            log_u.append(-top)
+            rows = exponent.amax(1, keepdim=True)
+            rows = rows * self.pred.exponent_of(part)
             # A prediction of padding is nobody's closest.
-            live = self.pred.live[part]
-            exponent -= torch.where(live, top, -_NOTHING).to(self.wide)
-            top = exponent.amax(2, keepdim=True).double()
-            top *= self.gt.exponent_of(part)
-            log_v.append(-top.mT)
-            self._fill_kernel(part, exponent.sub_(top.to(self.wide)))
+            exponent -= rows.where(self.pred.live[part], -_NOTHING)
+            columns = exponent.amax(2, keepdim=True)
+            columns = columns * self.gt.exponent_of(part)
+            self._fill_kernel(part, exponent.sub_(columns))
+            tops.append((rows, columns))
+        rows, columns = (
+            torch.cat(x).double() for x in zip(*tops, strict=True)
+        )
         v = self.gt.log_scaling
-        self.pred.refer_to(torch.cat(log_u))
-        self.gt.refer_to(torch.cat(log_v))
+        self.pred.refer_to(-rows)
+        self.gt.refer_to(-columns.mT)
         self.gt.factor = (v - self.gt.reference).exp().to(self.kernel.dtype)
         self.gt.factor.masked_fill_(~self.gt.live, 0.0)
         self.kernel_is_current = True
@@ -150,14 +160,6 @@ class Scaling:
             gt_potential=(self.epsilon * log_v).squeeze(1),
             marginal_error=(error / self.num_preds).sum((1, 2)),
         )
-
-    def _sum(self, factor: Tensor, kernel: Tensor) -> Tensor:
-        """(B, 1, K) x (B, K, L) -> (B, 1, L), in short partial sums."""
-        total = self.tiny
-        for start in range(0, kernel.shape[1], _SUM_LENGTH):
-            part = slice(start, start + _SUM_LENGTH)
-            total = torch.baddbmm(total, factor[:, :, part], kernel[:, part])
-        return total
 
     def _parts(self) -> Iterator[slice]:
         """Yields some images at a time."""
@@ -222,9 +224,10 @@ class _Side:
         epsilon: float | Tensor,
         dtype: torch.dtype,
     ) -> None:
-        self.live = (mass > 0).unsqueeze(1)
-        self.log_mass = (mass.unsqueeze(1) * num_preds).log()
+        self.mass = mass.unsqueeze(1) * num_preds
+        self.live = self.mass > 0
         self.exponent = 1.0 if math.isinf(tau) else tau / (tau + epsilon)
+        self.is_hard = math.isinf(tau)
         self.dtype = dtype
 
     @property
@@ -239,13 +242,16 @@ class _Side:
 
     def start_from(self, log_sum: Tensor) -> None:
         """log x = lambda (log mass - log sum)."""
-        self.refer_to(self.exponent * (self.log_mass - log_sum))
+        self.refer_to(self.exponent * (self.mass.log() - log_sum))
 
     def refer_to(self, log_scaling: Tensor) -> None:
         """Makes a scaling the reference, and the scaling equal to it."""
         self.reference = torch.where(self.live, log_scaling, -math.inf)
         self.factor = self.live.to(self.dtype)
-        log_gain = self.exponent * self.log_mass
+        if self.is_hard:
+            self.gain = self.mass.to(self.dtype)
+            return
+        log_gain = self.exponent * self.mass.log()
         log_gain = log_gain - (1 - self.exponent) * self.reference
         # A sum that the floor raised leaves its scaling where it is.
         gain = log_gain.clamp(min=self.exponent * -_FLOOR[self.dtype]).exp()
@@ -267,12 +273,17 @@ class _Side:
         """mass exp(-f / tau), what the scaling asks for; nan for tau = 0."""
         log_scaling = self.log_scaling
         slope = 1 - 1 / (torch.ones_like(log_scaling) * self.exponent)
-        asked = self.log_mass + torch.where(self.live, slope * log_scaling, 0)
+        asked = self.mass.log() + torch.where(
+            self.live, slope * log_scaling, 0
+        )
         return asked.exp()
 
     def update(self, total: Tensor) -> None:
         """x = (mass / sum)^lambda, for sums over the absorbed kernel."""
-        self.factor = (self.gain * total**-self.exponent).to(self.dtype)
+        if self.is_hard:
+            self.factor = self.gain / total
+        else:
+            self.factor = (self.gain * total**-self.exponent).to(self.dtype)
 
 
 def _exponent_dtype(
