@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +22,9 @@ def concatenate(
     """Joins the plans of several batches, padded to one shape.
 
     Args:
-        plans (Iterable[TransportPlan]): Of one dtype. Each is copied before
-            the next is asked for: a generator holds one at a time.
+        plans (Iterable[TransportPlan]): At least one, of one dtype. Each is
+            copied before the next is asked for: a generator holds one at a
+            time.
         shape (tuple[int, int, int]): Of the result's weights, (B, N, M + 1).
 
     Returns:
@@ -29,48 +32,50 @@ def concatenate(
         plans have them.
     """
     B, N, columns = shape
-    weights, vectors, start = None, [], 0
-    for plan in plans:
+    plans = iter(plans)
+    first = next(plans)
+    if tuple(first.weights.shape) == shape:
+        return first
+    # Ground truths are the middle axis in memory.
+    weights = first.weights.new_zeros((B, columns, N)).mT
+    start, small = 0, []
+    for plan in chain([first], plans):
         b, n, m = plan.weights.shape
-        if (b, n, m) == shape:
-            return plan
-        if weights is None:
-            # Ground truths are the middle axis in memory.
-            weights = plan.weights.new_zeros((B, columns, N)).mT
         part = weights[start : start + b, :n]
         part[..., : m - 1] = plan.foreground
         part[..., -1] = plan.background
-        vectors.append(
-            (
-                _pad(plan.pred_mass, N, 0.0),
-                _pad_before_last(plan.gt_mass, columns, 0.0),
-                _pad(plan.pred_potential, N, -math.inf),
-                _pad_before_last(plan.gt_potential, columns, -math.inf),
-                plan.marginal_error,
-            )
-        )
         start += b
+        small.append(replace(plan, weights=weights[:0]))
     return TransportPlan(
-        weights,
-        *(
-            None if any(x is None for x in parts) else torch.cat(parts)
-            for parts in zip(*vectors, strict=True)
+        weights=weights,
+        pred_mass=torch.cat([_pad(plan.pred_mass, N) for plan in small]),
+        gt_mass=torch.cat([_pad_gts(plan.gt_mass, columns) for plan in small]),
+        pred_potential=_join(
+            [plan.pred_potential for plan in small],
+            lambda potential: _pad(potential, N, -math.inf),
         ),
+        gt_potential=_join(
+            [plan.gt_potential for plan in small],
+            lambda potential: _pad_gts(potential, columns, -math.inf),
+        ),
+        marginal_error=_join([plan.marginal_error for plan in small]),
     )
 
 
-def _pad(vectors: Tensor | None, length: int, value: float) -> Tensor | None:
+def _join(
+    tensors: list[Tensor | None],
+    pad: Callable[[Tensor], Tensor] = lambda tensor: tensor,
+) -> Tensor | None:
+    present = [pad(tensor) for tensor in tensors if tensor is not None]
+    return torch.cat(present) if len(present) == len(tensors) else None
+
+
+def _pad(vectors: Tensor, length: int, value: float = 0.0) -> Tensor:
     """(b, n) to (b, length)."""
-    if vectors is None:
-        return None
     return F.pad(vectors, (0, length - vectors.shape[1]), value=value)
 
 
-def _pad_before_last(
-    vectors: Tensor | None, length: int, value: float
-) -> Tensor | None:
+def _pad_gts(vectors: Tensor, length: int, value: float = 0.0) -> Tensor:
     """(b, m) to (b, length); the background stays last."""
-    if vectors is None:
-        return None
     foreground = _pad(vectors[:, :-1], length - 1, value)
     return torch.cat((foreground, vectors[:, -1:]), dim=1)

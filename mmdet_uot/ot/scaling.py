@@ -67,7 +67,7 @@ class Scaling:
         self.wide = _exponent_dtype(problem, epsilon)
 
         self.kernel = torch.empty_like(self.cost)
-        self.column_parts = self.kernel.mT.split(_SUM_LENGTH, 1)
+        self.column_parts = torch.split(self.kernel.mT, _SUM_LENGTH, 1)
         self.kernel_is_current = False
         self.pred = _Side(problem.pred_mass, num_preds, tau1, epsilon, dtype)
         self.gt = _Side(problem.gt_mass, num_preds, tau2, epsilon, dtype)
@@ -89,7 +89,7 @@ class Scaling:
         self.pred.update(row_sum)
         column_sum = self.tiny
         for factor, kernel in zip(
-            self.pred.factor.split(_SUM_LENGTH, 2),
+            torch.split(self.pred.factor, _SUM_LENGTH, 2),
             self.column_parts,
             strict=True,
         ):
