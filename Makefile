@@ -1,25 +1,28 @@
-# Everything runs in .venv, which the first target that needs it sets up.
+# Everything runs in .venv, except test-core and test-openmmlab. The first target
+# that needs an environment sets it up.
 PYTHON ?= python3
 CONFIG ?= configs/ssd300_uot_cpu.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
 RUN := .venv/bin/python
 
-# The operators of .venv are compiled for the CPU.
+# The operators are compiled for the CPU.
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format clean
+.PHONY: help setup train test test-core test-openmmlab lint format clean
 
 help:  ## show this text
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
-	    | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+	    | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
 	@echo 'Variables: PYTHON, CONFIG, WORK_DIR, ARGS (for pytest)'
 
-setup:  ## set up .venv (the other targets do it by themselves)
+setup: setup-onedl  ## set up .venv (the other targets do it by themselves)
+
+setup-%:
 	@command -v $(PYTHON) > /dev/null || { echo "set-up failed: no \
 	$(PYTHON) on PATH; Python 3.10, 3.11 or 3.12 is needed" >&2; exit 1; }
-	@$(PYTHON) tools/setup_env
+	@$(PYTHON) tools/setup_env --stack $*
 
 train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 	$(RUN) tools/train.py $(CONFIG) --work-dir $(WORK_DIR) --resume
@@ -28,6 +31,12 @@ train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 
 test: setup  ## run the tests
 	$(RUN) -m pytest $(ARGS)
+
+test-core: setup-core  ## run the tests of the solver without MMDetection
+	.venv-core/bin/python -m pytest tests/test_ot $(ARGS)
+
+test-openmmlab: setup-openmmlab  ## run the tests with OpenMMLab's MMDetection
+	.venv-openmmlab/bin/python -m pytest $(ARGS)
 
 lint: setup  ## check style and types
 	$(RUN) -m ruff check .

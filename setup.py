@@ -10,11 +10,12 @@ import runpy
 import shutil
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
+C_FILES = ('match_costs', 'parallel', 'scaling')
 NOT_COPIED = ('__pycache__', '*.pyc', 'setup_env')  # sets up a source tree
 
 
@@ -42,6 +43,24 @@ class BuildWithMimFiles(build_py):
                 shutil.copy2(source, mim / name)
 
 
+NATIVE = Path('mmdet_uot', 'native')
+SOURCES = runpy.run_path(str(ROOT / NATIVE / 'sources.py'))
+# Loops for the CPU. Without a compiler there are none, and torch does it.
+LOOPS = Extension(
+    'mmdet_uot.native._loops',
+    sources=[str(NATIVE / f'{name}.c') for name in C_FILES],
+    depends=[str(NATIVE / f'{name}.h') for name in ('elementary', 'parallel')],
+    define_macros=[('SOURCE_HASH', f'"{SOURCES["source_hash"]()}"')],
+    extra_compile_args=[
+        '-std=gnu11',
+        '-O3',
+        '-fno-math-errno',
+        '-fno-trapping-math',
+    ],
+    extra_link_args=['-pthread', '-lm'],
+    optional=True,
+)
+
 setup(
     name='mmdet_uot',
     version=runpy.run_path(str(ROOT / 'mmdet_uot/version.py'))['__version__'],
@@ -52,7 +71,8 @@ setup(
     license='Apache-2.0',
     keywords='object detection, optimal transport, label assignment',
     packages=find_packages(include=['mmdet_uot', 'mmdet_uot.*']),
-    package_data={'mmdet_uot': ['py.typed']},
+    package_data={'mmdet_uot': ['py.typed'], 'mmdet_uot.native': ['*.[ch]']},
+    ext_modules=[LOOPS],
     python_requires='>=3.10',
     install_requires=[
         'torch>=2.4',

@@ -7,7 +7,7 @@ which is what `custom_imports = dict(imports=['mmdet_uot'])` in a config does:
 - `losses`: plan to weighted losses, hard negative mining by mass (MODELS)
 - `heads`: detection heads that put the two together (MODELS)
 - `datasets`: Color Boxes and its renderer (DATASETS)
-- `hooks`: schedules of the matching, reproducible resuming (HOOKS)
+- `hooks`: schedules and diagnostics of the matching, resuming (HOOKS)
 
 `mmdet_uot.ot`, the solver, is pure PyTorch; where MMDetection is not installed
 it is the only part that can be used.

@@ -20,10 +20,12 @@ import torch
 from mmdet_uot.benchmark.cases import WORKLOADS, draw_case
 from mmdet_uot.benchmark.figures import save_growth, save_training_step
 from mmdet_uot.benchmark.growth import time_growth
+from mmdet_uot.benchmark.losses import time_losses
 from mmdet_uot.benchmark.report import (
     report_case,
     report_environment,
     report_growth,
+    report_losses,
     report_training_step,
 )
 from mmdet_uot.benchmark.timing import Clock, environment
@@ -107,6 +109,12 @@ def main(argv: list[str] | None = None) -> None:
         )
         for name in args.workloads
     }
+    losses = report_losses(
+        time_losses(
+            clock, max_objects=args.objects, seed=args.seed, device=device
+        )
+    )
+    results['losses'] = [asdict(time) for time in losses]
     num_objects = (10, 30, 100) if args.figures else (30,)
     growth = report_growth(
         time_growth(num_objects, clock, seed=args.seed, **inputs)

@@ -8,6 +8,9 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..bad_numbers import is_good_box
+from ..instances import fields
+
 __all__ = ['to_assign_result']
 
 
@@ -28,15 +31,38 @@ def to_assign_result(
     Returns:
         AssignResult: See :meth:`UOTAssigner.assign`.
     """
+    (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
     labels = torch.full_like(indices, -1)
     matched = indices >= 0
-    labels[matched] = gt_instances.labels[indices[matched]].to(labels)
-    return AssignResult(
+    labels[matched] = gt_labels[indices[matched]].to(labels)
+    return _Result(
         num_gts=len(gt_instances),
         gt_inds=(indices + 1).masked_fill(ignored, -1),
         max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
         labels=labels,
+        may_be_sampled=_have_good_boxes(gt_instances),
     )
+
+
+class _Result(AssignResult):
+    """Keeps ground truths that take no part from becoming proposals."""
+
+    def __init__(self, *args, may_be_sampled: Tensor | None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.may_be_sampled = may_be_sampled
+
+    def add_gt_(self, gt_labels: Tensor) -> None:
+        """Adds the ground truths as predictions matched to themselves."""
+        super().add_gt_(gt_labels)
+        if self.may_be_sampled is not None:
+            own = self.gt_inds[: len(gt_labels)]
+            own.masked_fill_(~self.may_be_sampled, -1)
+
+
+def _have_good_boxes(gt_instances: InstanceData) -> Tensor | None:
+    if 'bboxes' not in gt_instances:
+        return None
+    return is_good_box(get_box_tensor(gt_instances.bboxes))
 
 
 def _max_overlaps(
@@ -50,5 +76,5 @@ def _max_overlaps(
         overlaps = boxes.new_zeros(len(boxes))
     else:
         gt_boxes = get_box_tensor(gt_instances.bboxes).float()
-        overlaps = bbox_overlaps(gt_boxes, boxes).amax(0)
+        overlaps = bbox_overlaps(gt_boxes, boxes).nan_to_num_(0.0).amax(0)
     return overlaps.masked_fill(ignored, -1.0)

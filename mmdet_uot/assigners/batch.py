@@ -10,17 +10,25 @@ from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..instances import image_sizes, pad_boxes, pad_labels
+from ..bad_numbers import image_names, is_good, is_good_box
+from ..instances import (
+    check_instances,
+    image_sizes,
+    pad_boxes,
+    pad_labels,
+    widen,
+)
 from ..ot import valid_mask
 
-__all__ = ['MatchBatch', 'plain', 'widen']
+__all__ = ['MatchBatch', 'plain']
 
 
 class MatchBatch:
     """What the match costs see of a batch of images.
 
-    Floating tensors are float32 or wider and carry no gradient. Where there
-    are several layers, entry ``l * len(gts) + b`` is layer l of image b.
+    Floating tensors are float32 or wider and carry no gradient; the bad
+    numbers of ``boxes`` and ``scores`` are NaN. Where there are several
+    layers, entry ``l * len(gts) + b`` is layer l of image b.
 
     Args:
         gts (Sequence[InstanceData]): Per image, ``bboxes`` (m, 4) xyxy,
@@ -34,17 +42,16 @@ class MatchBatch:
     scores: Tensor
     preds: list[InstanceData]
 
-    # The cost of a term, the sum of the terms, the problem and the plan; at
-    # most three at a time, and smaller things.
-    COPIES = 4
-
     def __init__(
         self,
         gts: Sequence[InstanceData],
         metas: Sequence[dict],
         layers: int = 1,
     ) -> None:
-        self._gts, self._metas, self.layers = gts, metas, layers
+        check_instances('batch_gt_instances', gts)
+        self._gts, self.layers = gts, layers
+        self._metas = [meta or {} for meta in metas]
+        self._names = image_names(self._metas)
         self.num_gts = [len(gt) for gt in gts] * layers
 
     def __len__(self) -> int:
@@ -55,29 +62,51 @@ class MatchBatch:
         """(B, N, M + 1), the shape of a plan."""
         return len(self), max(self.num_preds), max(self.num_gts) + 1
 
-    def parts(self, budget: int) -> Iterator[tuple[slice, MatchBatch]]:
+    def entry_bytes(self, copies: int) -> int:
+        """What the matching of an entry is taken for, whatever it holds.
+
+        Args:
+            copies (int): How often the solver holds something of the size of
+                the plan.
+
+        Returns:
+            int: ``4 * N * (copies * (M + 1) + 5 * C)`` bytes, with the number
+            C of the scores' classes, 0 without scores.
+        """
+        _, N, columns = self.shape
+        return 4 * N * (copies * columns + 5 * self.num_classes)
+
+    def parts(
+        self, budget: int, copies: int
+    ) -> Iterator[tuple[slice, MatchBatch]]:
         """Yields the batch in parts that can be matched in a given memory.
 
-        An entry is taken for ``4 * N * (M + 1) * COPIES`` bytes, whatever it
-        holds; a part has at least one.
+        A part has at least one entry.
 
         Args:
             budget (int): Bytes.
+            copies (int): See :meth:`entry_bytes`.
 
         Yields:
             tuple[slice, MatchBatch]: The entries, and the batch of them.
         """
-        _, N, columns = self.shape
-        step = max(budget // max(4 * N * columns * self.COPIES, 1), 1)
+        step = max(budget // max(self.entry_bytes(copies), 1), 1)
         if step >= len(self):
             yield slice(None), self
             return
         for start in range(0, len(self), step):
             entries = slice(start, start + step)
-            yield entries, self.part(entries)
+            part = self.part(entries)
+            part._names = self.names[entries]
+            yield entries, part
 
     def part(self, entries: slice) -> MatchBatch:
         """The batch of some entries."""
+        raise NotImplementedError
+
+    @property
+    def num_classes(self) -> int:
+        """Columns of the scores, 0 without scores."""
         raise NotImplementedError
 
     @property
@@ -88,22 +117,33 @@ class MatchBatch:
     @cached_property
     def gts(self) -> list[InstanceData]:
         """The ground truths of each entry, for costs that take one image."""
-        return [plain(gt) for gt in self._gts] * self.layers
+        gts = [plain(gt) for gt in self._gts]
+        if self._has_boxes:
+            for gt, boxes in zip(gts, self.gt_boxes, strict=False):
+                gt.bboxes = boxes[: len(gt)]
+        return gts * self.layers
 
     @property
     def metas(self) -> list[dict]:
         """The meta information of each entry."""
-        return list(self._metas) * self.layers
+        return self._metas * self.layers
+
+    @property
+    def names(self) -> list[str]:
+        """The name of the image of each entry."""
+        return self._names * self.layers
 
     @cached_property
     def gt_boxes(self) -> Tensor:
-        """(B, M, 4) boxes, xyxy, zero in the padding."""
-        return widen(pad_boxes(self._gts)).repeat(self.layers, 1, 1)
+        """(B, M, 4) boxes, xyxy; zero in the padding and where one is bad."""
+        boxes = self._given_boxes
+        boxes = torch.where(is_good(boxes).all(2, True), boxes, 0.0)
+        return boxes.repeat(self.layers, 1, 1)
 
     @cached_property
     def gt_labels(self) -> Tensor:
         """(B, M) int64, zero in the padding."""
-        labels = pad_labels(self._gts, self.scores.shape[2])
+        labels = pad_labels(self._gts, self.scores.shape[2], self._names)
         return labels.repeat(self.layers, 1)
 
     @cached_property
@@ -116,28 +156,49 @@ class MatchBatch:
         return valid_mask(self.num_preds, self.device)
 
     def gt_valid(self) -> Tensor:
-        """(B, M) bool, False for padding and for boxes that are not finite."""
+        """(B, M) bool, False for padding and for boxes that are no good."""
         valid = valid_mask(self.num_gts, self.device)
-        if 'bboxes' in self._gts[0]:
-            valid &= self.gt_boxes.isfinite().all(2)
+        if self._has_boxes:
+            valid &= is_good_box(self._given_boxes).repeat(self.layers, 1)
         return valid
+
+    def gt_flaws(self) -> Tensor:
+        """(2, B) int64 numbers of boxes that are bad, and without an area."""
+        valid = valid_mask(self.num_gts, self.device)
+        if not self._has_boxes:
+            return valid.new_zeros((2, len(self)), dtype=torch.int64)
+        bad = ~is_good(self._given_boxes).all(2)
+        flat = ~bad & ~is_good_box(self._given_boxes)
+        flaws = torch.stack((bad, flat)).repeat(1, self.layers, 1)
+        return (flaws & valid).sum(2)
+
+    def bad_gts(self) -> Iterator[tuple[int, int, list[float]]]:
+        """Yields image, index and box of ground truths whose box is bad."""
+        if self._has_boxes:
+            boxes = self._given_boxes
+            bad = (~is_good(boxes).all(2)).nonzero().tolist()
+            for image, gt in bad:
+                yield image, gt, boxes[image, gt].tolist()
+
+    @property
+    def _has_boxes(self) -> bool:
+        return 'bboxes' in self._gts[0]
+
+    @cached_property
+    def _given_boxes(self) -> Tensor:
+        """(B, M, 4) boxes of one layer, xyxy, zero in the padding."""
+        return pad_boxes(self._gts)
 
 
 def plain(instances: InstanceData) -> InstanceData:
-    """Box tensors instead of box objects, float32 instead of half."""
+    """Box tensors instead of box objects; numbers are at least float32."""
     result = InstanceData(metainfo=instances.metainfo)
     for name, value in instances.items():
-        if name in ('bboxes', 'priors'):
+        numbers = name in ('bboxes', 'priors', 'scores')
+        if numbers:
             value = get_box_tensor(value)
         if isinstance(value, Tensor):
-            value = widen(value)
+            numbers = numbers or value.is_floating_point()
+            value = widen(value) if numbers else value
         result.set_field(value, name)
     return result
-
-
-def widen(tensor: Tensor) -> Tensor:
-    """At least float32, if it is floating, and without gradient."""
-    tensor = tensor.detach()
-    if tensor.is_floating_point():
-        tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-    return tensor

@@ -18,18 +18,46 @@ from mmdet.models.task_modules.assigners.match_cost import (
     FocalLossCost,
     IoUCost,
 )
-from mmdet.structures.bbox import bbox_overlaps, bbox_xyxy_to_cxcywh
+from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
 from torch import Tensor
 
+from ..bad_numbers import is_good
 from .batch import MatchBatch
 from .match_costs import OneMinusIoUCost, OneMinusProbCost
+from .native_costs import add_native_cost
+from .overlaps import pairwise_overlaps
 from .wasserstein_cost import GaussianWassersteinCost
 
-__all__ = ['batched_cost']
+__all__ = ['add_cost', 'batched_cost']
 
 _BatchedCost = Callable[[BaseMatchCost, MatchBatch], Tensor]
+# On the CPU, so that intermediates stay in the cache.
 _OVERLAPS_AT_ONCE = 2**18
 _BATCHED: dict[type[BaseMatchCost], _BatchedCost] = {}
+
+
+def add_cost(
+    cost: BaseMatchCost, batch: MatchBatch, gt_valid: Tensor, total: Tensor
+) -> Tensor:
+    """Adds a match cost to others; the padding stays as it is.
+
+    Args:
+        cost (BaseMatchCost): Any match cost of mmdet's interface.
+        batch (MatchBatch): B images, at most N predictions and M ground
+            truths each.
+        gt_valid (Tensor): (B, M) bool, False for padding.
+        total (Tensor): (B, M, N) float32; is added to.
+
+    Returns:
+        Tensor: (B,) bool, False if no cost that was added is bad.
+    """
+    may_be_bad = add_native_cost(cost, batch, total)
+    if may_be_bad is None:
+        term = batched_cost(cost, batch)
+        term = term.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
+        may_be_bad = ~is_good(term.sum((1, 2)))
+        total += term
+    return may_be_bad
 
 
 def batched_cost(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
@@ -94,12 +122,13 @@ def _overlaps(cost: OneMinusIoUCost | IoUCost, batch: MatchBatch) -> Tensor:
     boxes, gt_boxes = batch.boxes, batch.gt_boxes
     shape = (len(boxes), gt_boxes.shape[1], boxes.shape[1])
     overlaps = boxes.new_empty(shape)
-    # A few images at a time: the intermediates are many times the result.
     step = max(_OVERLAPS_AT_ONCE // max(shape[1] * shape[2], 1), 1)
+    if boxes.device.type != 'cpu':
+        step = max(shape[0], 1)
     for start in range(0, len(boxes), step):
         part = slice(start, start + step)
-        overlaps[part] = bbox_overlaps(
-            gt_boxes[part], boxes[part], mode=cost.iou_mode
+        overlaps[part] = pairwise_overlaps(
+            gt_boxes[part], boxes[part], cost.iou_mode
         )
     return overlaps
 

@@ -10,7 +10,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .batch import MatchBatch, plain, widen
+from ..bad_numbers import mark_bad_numbers
+from ..instances import check_instances, fields, widen
+from .batch import MatchBatch, plain
 
 __all__ = ['InstanceBatch', 'TensorBatch']
 
@@ -28,6 +30,7 @@ class InstanceBatch(MatchBatch):
         metas (Sequence[dict], optional): Per image.
 
     Raises:
+        TypeError: If a sequence does not hold instances.
         ValueError: If the sequences are empty or of different lengths.
     """
 
@@ -37,8 +40,8 @@ class InstanceBatch(MatchBatch):
         gts: Sequence[InstanceData],
         metas: Sequence[dict] | None,
     ) -> None:
-        if metas is None:
-            metas = [{}] * len(preds)
+        check_instances('batch_pred_instances', preds)
+        metas = [{}] * len(preds) if metas is None else metas
         if not len(preds) == len(gts) == len(metas) > 0:
             raise ValueError(
                 'batch_pred_instances, batch_gt_instances and batch_img_metas '
@@ -60,30 +63,38 @@ class InstanceBatch(MatchBatch):
     @property
     def device(self) -> torch.device:
         """Device of the predictions."""
-        values = self.preds[0].values()
-        return next(v.device for v in values if isinstance(v, Tensor))
+        for value in self.preds[0].values():
+            if isinstance(value, Tensor):
+                return value.device
+        raise ValueError(
+            'batch_pred_instances must hold tensors, such as `bboxes`, '
+            f'`priors` or `scores`, got {sorted(self.preds[0].keys())}'
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """Columns of the scores, 0 without scores."""
+        scores = self.preds[0].get('scores')
+        return scores.shape[-1] if isinstance(scores, Tensor) else 0
 
     @cached_property
     def boxes(self) -> Tensor:
         """(B, N, 4) predicted boxes or anchors, xyxy."""
-        return self._stack_preds('bboxes')
+        return self._stack_preds('bboxes', (4,))
 
     @cached_property
     def scores(self) -> Tensor:
         """(B, N, C) logits."""
         return self._stack_preds('scores')
 
-    def _stack_preds(self, name: str) -> Tensor:
-        tensors = [pred.get(name) for pred in self.preds]
-        if any(tensor is None for tensor in tensors):
-            raise ValueError(
-                f'a match cost needs `{name}`, which the predictions lack; '
-                f'they have {sorted(self.preds[0].keys())}. Leave the cost '
-                'out of match_costs, or give them'
-            )
+    def _stack_preds(
+        self, name: str, shape: tuple[int, ...] | None = None
+    ) -> Tensor:
+        tensors = fields(self.preds, name, shape, 'batch_pred_instances')
         if all(tensor is tensors[0] for tensor in tensors):
-            return tensors[0].expand(len(tensors), *tensors[0].shape)
-        return pad_sequence(tensors, batch_first=True)
+            numbers = mark_bad_numbers(tensors[0])
+            return numbers.expand(len(tensors), *numbers.shape)
+        return mark_bad_numbers(pad_sequence(tensors, batch_first=True))
 
 
 class TensorBatch(MatchBatch):
@@ -94,6 +105,9 @@ class TensorBatch(MatchBatch):
         boxes (Tensor): (L, B, N, 4) boxes, xyxy in pixels.
         gts (Sequence[InstanceData]): Per image.
         metas (Sequence[dict]): Per image.
+
+    Raises:
+        ValueError: If the sizes do not fit.
     """
 
     def __init__(
@@ -103,9 +117,21 @@ class TensorBatch(MatchBatch):
         gts: Sequence[InstanceData],
         metas: Sequence[dict],
     ) -> None:
-        super().__init__(gts, metas, layers=len(scores))
-        self.scores = widen(scores.flatten(0, 1))
-        self.boxes = widen(boxes.flatten(0, 1))
+        B, shape = len(gts), tuple(scores.shape)
+        if (
+            len(shape) != 4
+            or tuple(boxes.shape) != (*shape[:3], 4)
+            or not shape[1] == B == len(metas)
+            or 0 in shape[:2]
+        ):
+            raise ValueError(
+                'scores must be (L, B, N, C) and boxes (L, B, N, 4) for '
+                'batch_gt_instances and batch_img_metas of B images, got '
+                f'{shape}, {tuple(boxes.shape)}, {B} and {len(metas)}'
+            )
+        super().__init__(gts, metas, layers=shape[0])
+        self.scores = mark_bad_numbers(widen(scores.flatten(0, 1)))
+        self.boxes = mark_bad_numbers(widen(boxes.flatten(0, 1)))
         self.num_preds = [scores.shape[2]] * len(self.num_gts)
 
     def part(self, entries: slice) -> TensorBatch:
@@ -121,6 +147,11 @@ class TensorBatch(MatchBatch):
     def device(self) -> torch.device:
         """Device of the predictions."""
         return self.scores.device
+
+    @property
+    def num_classes(self) -> int:
+        """Columns of the scores."""
+        return self.scores.shape[2]
 
     @cached_property
     def preds(self) -> list[InstanceData]:

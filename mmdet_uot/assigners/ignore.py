@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..instances import fields
 from .batch import MatchBatch
+from .overlaps import pairwise_overlaps
 
 __all__ = ['lies_in_ignored']
 
@@ -36,13 +37,18 @@ def lies_in_ignored(
     """
     ignored = torch.zeros_like(batch.pred_valid())
     for image, ignore in enumerate(batch_ignore):
-        boxes = batch.preds[image].bboxes
-        if ignore is None or len(ignore) == 0 or len(boxes) == 0:
+        num_preds = batch.num_preds[image]
+        if ignore is None or len(ignore) == 0 or num_preds == 0:
             continue
-        regions = get_box_tensor(ignore.bboxes).to(boxes)
+        boxes = batch.boxes[image, :num_preds]
+        (regions,) = fields(
+            [ignore], 'bboxes', (4,), 'batch_gt_instances_ignore'
+        )
+        regions = regions.to(boxes)
         if wrt_candidates:
-            share = bbox_overlaps(boxes, regions, mode='iof').amax(1)
+            share = pairwise_overlaps(boxes, regions, 'iof')
         else:
-            share = bbox_overlaps(regions, boxes, mode='iof').amax(0)
-        ignored[image, : len(boxes)] = share > iof_thr
+            share = pairwise_overlaps(regions, boxes, 'iof').mT
+        # A box that is not finite makes a share of NaN, and ignores nothing.
+        ignored[image, :num_preds] = (share > iof_thr).any(1)
     return ignored

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..ot import (
@@ -17,6 +18,7 @@ from ..ot import (
     scale_epsilon,
     solve,
     support_size,
+    to_device,
     two_stage,
 )
 
@@ -134,14 +136,13 @@ class Matcher:
         self.epsilon_rule = epsilon_rule
         self.num_iters = num_iters
 
-        if epsilon == 0:
-            check_corner(self.tau1, self.tau2)
-        for name, value in (
-            ('epsilon', epsilon or 1.0),
-            ('epsilon0', self.epsilon0),
-        ):
+        for name, value in (('epsilon', epsilon), ('epsilon0', epsilon0)):
+            if value is None:
+                continue
             number = isinstance(value, (int, float))
-            if not number or not 0 < value < math.inf:
+            if number and name == 'epsilon' and value == 0:
+                check_corner(self.tau1, self.tau2)
+            elif not number or not 0 < value < math.inf:
                 raise ValueError(
                     f'{name} must be positive and finite, got {value!r}; '
                     'epsilon=0 asks for an exact matcher'
@@ -158,6 +159,13 @@ class Matcher:
         """Whether epsilon is 0."""
         return self.epsilon == 0
 
+    @property
+    def copies(self) -> int:
+        """How much the matching holds at most, in float32 plans."""
+        # Works in float64, out of place; sorts the plan.
+        many = self.solver is dual_softmax or self.epsilon_rule == 'support'
+        return 12 if many else 8
+
     def replace(self, **numbers: float) -> Matcher:
         """Returns a matcher of which some numbers differ.
 
@@ -173,7 +181,10 @@ class Matcher:
         return Matcher(**{**self._options, **numbers})
 
     def __call__(
-        self, problem: MatchingProblem, num_preds: Sequence[int]
+        self,
+        problem: MatchingProblem,
+        num_preds: Sequence[int],
+        overwrite_cost: bool = False,
     ) -> TransportPlan:
         """Solves a batch of problems.
 
@@ -181,12 +192,14 @@ class Matcher:
             problem (MatchingProblem): Costs (B, N, M + 1) and masses.
             num_preds (Sequence[int]): Number of predictions of each image,
                 which its epsilon scales with.
+            overwrite_cost (bool): Whether the plan may take the memory of
+                ``problem.cost``. Defaults to False.
 
         Returns:
             TransportPlan: Weights (B, N, M + 1).
         """
         if self.epsilon is not None:
-            return self._solve(problem, self.epsilon)
+            return self._solve(problem, self.epsilon, overwrite_cost)
         support = self.epsilon_rule == 'support'
         rule = 'log_n' if support else self.epsilon_rule
         values = [
@@ -194,16 +207,21 @@ class Matcher:
             for count in num_preds
         ]
         # One number for all images, where there is one, is solved faster.
-        one = len(set(values)) == 1
-        epsilon = values[0] if one else problem.cost.new_tensor(values)
-        plan = self._solve(problem, epsilon)
-        if not support:
-            return plan
-        size = support_size(plan.weights)
-        return self._solve(problem, self.epsilon0 / (size.log() + 1))
+        epsilon: float | Tensor = values[0]
+        if len(set(values)) > 1:
+            device = problem.cost.device
+            epsilon = to_device(values, device, torch.float64)
+        if support:
+            plan = self._solve(problem, epsilon)
+            size = support_size(plan.weights)
+            epsilon = self.epsilon0 / (size.double().log() + 1)
+        return self._solve(problem, epsilon, overwrite_cost)
 
     def _solve(
-        self, problem: MatchingProblem, epsilon: float | Tensor
+        self,
+        problem: MatchingProblem,
+        epsilon: float | Tensor,
+        overwrite_cost: bool = False,
     ) -> TransportPlan:
         if self.solver is not None:
             options = {} if self.exact else dict(epsilon=epsilon)
@@ -214,6 +232,7 @@ class Matcher:
             tau1=self.tau1,
             tau2=self.tau2,
             num_iters=self.num_iters,
+            overwrite_cost=overwrite_cost,
         )
 
 

@@ -36,6 +36,7 @@ class SinkhornAssigner(UOTAssigner):
         memory_budget (int): See :class:`UOTAssigner`.
 
     Raises:
+        TypeError: If an option is of another type.
         ValueError: If an option is out of its range.
     """
 

@@ -14,6 +14,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..instances import check_instances
 from ..ot import TransportPlan, concatenate, full_precision
 from .assign_result import to_assign_result
 from .batch import MatchBatch
@@ -87,18 +88,21 @@ class UOTAssigner(BaseAssigner):
         ignore_wrt_candidates (bool): Whether the share is of the
             prediction's area rather than of the ignored box's. Defaults to
             True.
-        bad_costs (str): What becomes of match costs that are NaN or infinite:
-            ``'replace'`` makes them twice the greatest finite one of the
-            image; ``'skip'`` gives the image no plan; both warn. ``'raise'``
-            raises a ValueError, for which a GPU waits at every call. A ground
-            truth whose box is not finite takes no part in any case. Defaults
-            to ``'replace'``.
+        bad_costs (str): What becomes of match costs that are NaN, infinite
+            or beyond 1e15: ``'replace'`` makes them twice the greatest other
+            one of the image, and leaves out ground truths with such boxes;
+            ``'skip'`` gives the image no plan; both warn. ``'raise'`` raises
+            a ValueError, for which a GPU waits at every call. A ground truth
+            whose box has no area takes no part in any case. Defaults to
+            ``'replace'``.
         memory_budget (int): Bytes that the matching may take. What needs
             more is solved some images at a time, see
-            :meth:`MatchBatch.parts`; ``'batch_max'`` needs them all at once.
+            :meth:`MatchBatch.entry_bytes`; ``'batch_max'`` needs them all at
+            once.
             Defaults to 2**29.
 
     Raises:
+        TypeError: If an option is of another type.
         ValueError: If an option is out of its range, or a combination has no
             meaning.
     """
@@ -184,17 +188,24 @@ class UOTAssigner(BaseAssigner):
             TransportPlan: float32 weights (B, N, M + 1).
 
         Raises:
-            ValueError: If the lengths do not fit.
+            TypeError: If a sequence does not hold InstanceData.
+            ValueError: If the lengths do not fit, or a match cost lacks what
+                it needs.
         """
         batch = InstanceBatch(
             batch_pred_instances, batch_gt_instances, batch_img_metas
         )
         ignore = batch_gt_instances_ignore
-        if ignore is not None and len(ignore) != len(batch_gt_instances):
-            raise ValueError(
-                'batch_gt_instances_ignore must have one entry per image '
-                f'({len(batch_gt_instances)}), got {len(ignore)}'
+        if ignore is not None:
+            check_instances(
+                'batch_gt_instances_ignore',
+                [entry for entry in ignore if entry is not None],
             )
+            if len(ignore) != len(batch):
+                raise ValueError(
+                    'batch_gt_instances_ignore must have one entry per image '
+                    f'({len(batch)}), got {len(ignore)}'
+                )
         return self._match(batch, ignore)
 
     def match_layers(
@@ -214,6 +225,11 @@ class UOTAssigner(BaseAssigner):
 
         Returns:
             TransportPlan: float32 weights (L * B, N, M + 1), layer by layer.
+
+        Raises:
+            TypeError: If a sequence does not hold InstanceData.
+            ValueError: If the sizes do not fit, or a match cost lacks what
+                it needs.
         """
         return self._match(
             TensorBatch(scores, boxes, batch_gt_instances, batch_img_metas)
@@ -268,7 +284,7 @@ class UOTAssigner(BaseAssigner):
         with full_precision(batch.device):
             plans = (
                 self._match_part(part, batch_ignore[entries])
-                for entries, part in batch.parts(budget)
+                for entries, part in batch.parts(budget, self.matcher.copies)
             )
             return concatenate(plans, batch.shape)
 
@@ -280,7 +296,7 @@ class UOTAssigner(BaseAssigner):
         if max(batch.num_preds) == 0:
             return _no_predictions(batch)
         problem = self.problem_builder(batch, batch_ignore, self.matcher.exact)
-        return self.matcher(problem, batch.num_preds)
+        return self.matcher(problem, batch.num_preds, overwrite_cost=True)
 
 
 def _no_predictions(batch: MatchBatch) -> TransportPlan:

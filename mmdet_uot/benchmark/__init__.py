@@ -2,6 +2,6 @@
 
 - `configs`, `inputs`, `cases`: batches like those that the configs train on
 - `task`, `algorithm`, `solvers`: a problem, and who solves it
-- `timing`, `memory`, `growth`, `training_step`: what is measured
+- `timing`, `memory`, `growth`, `losses`, `training_step`: what is measured
 - `report`, `figures`: lines, tables and pictures of it
 """

@@ -20,7 +20,13 @@ from ..datasets.color_boxes import ColorBoxesOptions, image_rng, sample_scene
 from ..ot import TransportPlan
 from .configs import load_config
 
-__all__ = ['Inputs', 'anchor_inputs', 'query_inputs', 'sample_objects']
+__all__ = [
+    'Inputs',
+    'anchor_inputs',
+    'query_inputs',
+    'query_tensors',
+    'sample_objects',
+]
 
 
 @dataclass(frozen=True)
@@ -121,15 +127,44 @@ def anchor_inputs(
     )
 
 
+def query_tensors(
+    model: ConfigDict,
+    num_images: int,
+    options: ColorBoxesOptions,
+    device: torch.device | str,
+) -> tuple[Tensor, Tensor]:
+    """The queries of DETR or a variant of it, of all decoder layers.
+
+    Their boxes have the objects' size and lie anywhere in the image; their
+    logits are uniform in [-2, 2].
+
+    Args:
+        model (ConfigDict): Config of the detector.
+        num_images (int): Images of the batch.
+        options (ColorBoxesOptions): Sizes of image and objects, and the seed.
+        device (torch.device | str): Where they are to be.
+
+    Returns:
+        tuple[Tensor, Tensor]: Logits (L, B, N, C) and boxes (L, B, N, 4),
+        xyxy in pixels.
+    """
+    head = model.bbox_head
+    shape = (model.decoder.num_layers, num_images, model.num_queries)
+    num_logits = head.num_classes + (not head.loss_cls.use_sigmoid)
+    scores = 4 * _rand(options.seed, *shape, num_logits).to(device) - 2
+    corner, size = _rand(options.seed + 1, *shape, 4).split(2, dim=-1)
+    shortest, longest = options.side_range
+    size = shortest + size * (longest - shortest)
+    corner = corner * (torch.tensor(options.image_size) - size)
+    return scores, torch.cat((corner, corner + size), dim=-1).to(device)
+
+
 def query_inputs(
     model: ConfigDict,
     objects: Sequence[InstanceData],
     options: ColorBoxesOptions,
 ) -> Inputs:
-    """The queries of DETR or a variant of it, of all decoder layers.
-
-    Their boxes have the objects' size and lie anywhere in the image; their
-    logits are uniform in [-2, 2].
+    """The queries of :func:`query_tensors`, of all decoder layers.
 
     Args:
         model (ConfigDict): Config of the detector.
@@ -139,15 +174,9 @@ def query_inputs(
     Returns:
         Inputs: L layers of B images of N queries.
     """
-    head, device = model.bbox_head, objects[0].bboxes.device
-    shape = (model.decoder.num_layers, len(objects), model.num_queries)
-    num_logits = head.num_classes + (not head.loss_cls.use_sigmoid)
-    scores = 4 * _rand(options.seed, *shape, num_logits).to(device) - 2
-    corner, size = _rand(options.seed + 1, *shape, 4).split(2, dim=-1)
-    shortest, longest = options.side_range
-    size = shortest + size * (longest - shortest)
-    corner = corner * (torch.tensor(options.image_size) - size)
-    boxes = torch.cat((corner, corner + size), dim=-1).to(device)
+    device = objects[0].bboxes.device
+    scores, boxes = query_tensors(model, len(objects), options, device)
+    layers = len(scores)
     metas = [dict(img_shape=options.image_size[::-1])] * len(objects)
     preds = [
         InstanceData(scores=score, bboxes=box)
@@ -165,8 +194,8 @@ def query_inputs(
         ),
         make_batch=partial(TensorBatch, scores, boxes, objects, metas),
         rivals={'HungarianAssigner': (hungarian, preds)},
-        gts=list(objects) * shape[0],
-        metas=metas * shape[0],
+        gts=list(objects) * layers,
+        metas=metas * layers,
     )
 
 

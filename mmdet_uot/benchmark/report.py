@@ -11,6 +11,7 @@ import torch
 from .algorithm import accuracy
 from .cases import Case
 from .growth import GrowthPoint
+from .losses import NUM_CLASSES, LossTime
 from .memory import peak_memory
 from .solvers import Call, calls
 from .timing import Clock, Time
@@ -21,6 +22,7 @@ __all__ = [
     'report_case',
     'report_environment',
     'report_growth',
+    'report_losses',
     'report_training_step',
 ]
 
@@ -139,6 +141,26 @@ def report_training_step(phases: Iterable[Phase]) -> list[Phase]:
         print(_table_row(title, times), flush=True)
     sums = [f'{step_ms(kept, name):,.2f}' for name in MATCHINGS]
     print(_table_row(f'step, without {ONCE}', sums))
+    return kept
+
+
+def report_losses(times: Iterable[LossTime]) -> list[LossTime]:
+    """Prints what the losses of the DETR heads take."""
+    print(
+        '\nloss_by_feat of the queries, forward and backward, '
+        f'{NUM_CLASSES} classes'
+    )
+    kept: list[LossTime] = []
+    for time in times:
+        kept.append(time)
+        shape = ' x '.join(f'{length:,}' for length in time.shape)
+        for name, head in (('ours', time.ours), ("mmdet's", time.stock)):
+            ratio = head.ms / time.ours.ms
+            print(
+                f'    {time.name}, {name:20}{shape:24}{_milliseconds(head)}'
+                f'{ratio:9.2f} x',
+                flush=True,
+            )
     return kept
 
 

@@ -24,12 +24,14 @@ from mmdet.utils import (
 from torch import Tensor
 
 from ..assigners import match_layers
-from ..instances import (
-    drop_non_finite,
-    image_sizes,
-    pad_boxes,
-    pad_labels,
+from ..bad_numbers import (
+    BadNumberLog,
+    describe_predictions,
+    drop_bad_numbers,
+    image_names,
+    is_good,
 )
+from ..instances import image_sizes, pad_boxes, pad_labels
 from ..losses import box_loss, check_class_loss, class_loss
 
 __all__ = [
@@ -88,6 +90,7 @@ class UOTDETRHead(DETRHead):
         super().__init__(num_classes, *args, loss_cls=loss_cls, **kwargs)
         self.bg_cls_weight = bg_cls_weight
         self.min_mass = min_mass
+        self.bad_number_log = BadNumberLog(describe_predictions)
         check_class_loss(self.loss_cls)
         single = type(self).loss_by_feat_single
         if single is not UOTDETRHead.loss_by_feat_single:
@@ -177,15 +180,15 @@ class UOTDETRHead(DETRHead):
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
         L, B = scores.shape[:2]
-        labels = pad_labels(batch_gt_instances, self.num_classes)
+        names = image_names(batch_img_metas)
+        labels = pad_labels(batch_gt_instances, self.num_classes, names)
         # Half precision would round coordinates to whole pixels.
         boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
         sizes = image_sizes(batch_img_metas, boxes)
-        absolute = bbox_cxcywh_to_xyxy(boxes) * sizes
         plan = match_layers(
             self.assigner,
             scores,
-            absolute,
+            bbox_cxcywh_to_xyxy(boxes) * sizes,
             batch_gt_instances,
             batch_img_metas,
         )
@@ -196,8 +199,8 @@ class UOTDETRHead(DETRHead):
             cls_average = reduce_mean(cls_average)
         box_average = reduce_mean(foreground).clamp(min=1)
 
-        scores, boxes, absolute = map(
-            drop_non_finite, (scores, boxes, absolute)
+        scores, boxes = drop_bad_numbers(
+            scores, boxes, self.bad_number_log, names, axis=1
         )
         loss_cls = class_loss(
             self.loss_cls, scores.flatten(0, 1), plan, labels.repeat(L, 1)
@@ -210,7 +213,7 @@ class UOTDETRHead(DETRHead):
         losses = []
         for loss, pred, gt in (
             (self.loss_bbox, boxes, relative),
-            (self.loss_iou, absolute, target),
+            (self.loss_iou, bbox_cxcywh_to_xyxy(boxes) * sizes, target),
         ):
             losses.append(
                 box_loss(
@@ -252,8 +255,55 @@ class UOTDeformableDETRHead(DeformableDETRHead, UOTDETRHead):
 class UOTDINOHead(DINOHead, UOTDETRHead):
     """DINO's head on transport plans, see :class:`UOTDETRHead`.
 
-    The denoising queries keep their fixed ground truths.
+    The denoising queries keep their fixed ground truths. Mind that mmdet
+    makes them from the ground truths' boxes before the head is asked: boxes
+    that are not finite must not reach it.
     """
+
+    def loss_dn(
+        self,
+        scores: Tensor,
+        boxes: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        dn_meta: dict[str, int],
+    ) -> tuple[list[Tensor], ...]:
+        """Losses of the denoising queries, without their bad numbers.
+
+        Args:
+            scores (Tensor): (L, B, N, C) logits.
+            boxes (Tensor): (L, B, N, 4) boxes, cxcywh, relative.
+            batch_gt_instances (list[InstanceData]): Per image.
+            batch_img_metas (list[dict]): Per image.
+            dn_meta (dict[str, int]): Of the denoising queries.
+
+        Returns:
+            tuple[list[Tensor], ...]: Class, L1 and IoU losses of each layer.
+        """
+        scores, boxes = drop_bad_numbers(
+            scores,
+            boxes,
+            self.bad_number_log,
+            image_names(batch_img_metas),
+            axis=1,
+        )
+        return super().loss_dn(
+            scores, boxes, batch_gt_instances, batch_img_metas, dn_meta
+        )
+
+    def _get_dn_targets_single(self, *args, **kwargs) -> tuple:
+        labels, label_weights, targets, weights, pos, neg = (
+            super()._get_dn_targets_single(*args, **kwargs)
+        )
+        good = is_good(targets).all(1, keepdim=True)
+        return (
+            labels,
+            label_weights * good.squeeze(1),
+            torch.where(good, targets, 0.0),
+            weights * good,
+            pos,
+            neg,
+        )
 
 
 def _expand_class_weight(

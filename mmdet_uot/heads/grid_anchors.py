@@ -31,7 +31,7 @@ class GridAnchors:
         self.allowed_border = allowed_border
         self._key: tuple | None = None
         self._anchors = torch.empty(0, 4)
-        self._inside: dict[tuple, Tensor | None] = {}
+        self._inside: dict[tuple, tuple[Tensor, Tensor] | None] = {}
 
     def anchors(
         self, sizes: Sequence[tuple[int, int]], device: torch.device
@@ -57,7 +57,7 @@ class GridAnchors:
         sizes: Sequence[tuple[int, int]],
         meta: dict,
         device: torch.device,
-    ) -> Tensor | None:
+    ) -> tuple[Tensor, Tensor] | None:
         """Which anchors may be matched in an image.
 
         Args:
@@ -66,7 +66,8 @@ class GridAnchors:
             device (torch.device): Device of the result.
 
         Returns:
-            Tensor, optional: (N,) bool, or None for all.
+            tuple[Tensor, Tensor], optional: (N,) bool, and those anchors; or
+            None for all.
 
         Raises:
             ValueError: If there is no such anchor.
@@ -90,5 +91,6 @@ class GridAnchors:
                     f'{self.allowed_border}); enlarge the image or set '
                     'allowed_border=-1'
                 )
-            self._inside[key] = None if flags.all() else flags
+            kept = None if flags.all() else (flags, anchors[flags])
+            self._inside[key] = kept
         return self._inside[key]

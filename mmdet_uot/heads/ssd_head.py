@@ -10,7 +10,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..assigners import match_batch
-from ..instances import drop_non_finite, pad_boxes, pad_labels
+from ..bad_numbers import (
+    BadNumberLog,
+    describe_predictions,
+    drop_bad_numbers,
+    image_names,
+    is_good,
+)
+from ..instances import pad_boxes, pad_labels
 from ..ot import TransportPlan, WeightedPairs
 from .grid_anchors import GridAnchors
 
@@ -41,6 +48,7 @@ class UOTSSDHead(SSDHead):
         super().__init__(*args, **kwargs)
         # mmdet's predict_by_feat asks for it.
         self.loss_cls = None
+        self.bad_number_log = BadNumberLog(describe_predictions)
         if self.train_cfg:
             self.loss_module = MODELS.build(_loss_of(self.train_cfg, loss))
             self.grid_anchors = GridAnchors(
@@ -71,7 +79,8 @@ class UOTSSDHead(SSDHead):
             dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
             entry per image.
         """
-        labels = pad_labels(batch_gt_instances, self.num_classes)
+        names = image_names(batch_img_metas)
+        labels = pad_labels(batch_gt_instances, self.num_classes, names)
         sizes = [tuple(score.shape[-2:]) for score in cls_scores]
         device = cls_scores[0].device
         anchors = self.grid_anchors.anchors(sizes, device)
@@ -86,7 +95,12 @@ class UOTSSDHead(SSDHead):
             batch_img_metas,
             batch_gt_instances_ignore,
         )
-        deltas = drop_non_finite(_flatten_levels(bbox_preds, 4))
+        scores, deltas = drop_bad_numbers(
+            _flatten_levels(cls_scores, self.cls_out_channels),
+            _flatten_levels(bbox_preds, 4),
+            self.bad_number_log,
+            names,
+        )
         gt_boxes = pad_boxes(batch_gt_instances)
 
         def box_pairs(pairs: WeightedPairs) -> tuple[Tensor, Tensor]:
@@ -94,34 +108,27 @@ class UOTSSDHead(SSDHead):
             prior = anchors[pairs.prediction]
             target = gt_boxes[pairs.image, pairs.ground_truth]
             if self.reg_decoded_bbox:
-                return self.bbox_coder.decode(prior, pred), target
-            target = self.bbox_coder.encode(prior, target)
-            # A side of length zero has no logarithm: it is not regressed.
-            return pred, torch.where(target.isfinite(), target, pred.detach())
+                pred = self.bbox_coder.decode(prior, pred)
+            else:
+                target = self.bbox_coder.encode(prior, target)
+            # What cannot be regressed to is not: stock assigners match any
+            # box, and a side of length zero has no logarithm.
+            return pred, torch.where(is_good(target), target, pred.detach())
 
-        return self.loss_module(
-            drop_non_finite(
-                _flatten_levels(cls_scores, self.cls_out_channels)
-            ),
-            labels,
-            plan,
-            box_pairs,
-        )
+        return self.loss_module(scores, labels, plan, box_pairs)
 
     def _match(
         self,
         anchors: Tensor,
-        inside: list[Tensor | None],
+        inside: list[tuple[Tensor, Tensor] | None],
         batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: OptInstanceList,
     ) -> TransportPlan:
         everywhere = InstanceData(priors=anchors)
         preds = [
-            everywhere
-            if flags is None
-            else InstanceData(priors=anchors[flags])
-            for flags in inside
+            everywhere if kept is None else InstanceData(priors=kept[1])
+            for kept in inside
         ]
         plan = match_batch(
             self.assigner,
@@ -130,14 +137,14 @@ class UOTSSDHead(SSDHead):
             batch_img_metas,
             batch_gt_instances_ignore,
         )
-        if all(flags is None for flags in inside):
+        if all(kept is None for kept in inside):
             return plan
         keep = torch.stack(
             [
                 anchors.new_ones(len(anchors), dtype=torch.bool)
-                if flags is None
-                else flags
-                for flags in inside
+                if kept is None
+                else kept[0]
+                for kept in inside
             ]
         )
         return plan.spread(keep)

@@ -4,7 +4,12 @@ from .._host import check_host
 
 check_host()
 
+from .matching_diagnostics_hook import MatchingDiagnosticsHook
 from .matching_schedule_hook import MatchingScheduleHook
 from .reproducible_resume_hook import ReproducibleResumeHook
 
-__all__ = ['MatchingScheduleHook', 'ReproducibleResumeHook']
+__all__ = [
+    'MatchingDiagnosticsHook',
+    'MatchingScheduleHook',
+    'ReproducibleResumeHook',
+]

@@ -71,7 +71,10 @@ def cross_entropy(
     """
     log_prob = scores.float().log_softmax(-1)
     if class_weight is not None:
-        log_prob = log_prob * torch.as_tensor(class_weight).to(log_prob)
+        factor = torch.as_tensor(class_weight).to(
+            log_prob.device, log_prob.dtype, non_blocking=True
+        )
+        log_prob = log_prob * factor
     mass = class_mass(plan, labels, scores.shape[-1] - 1)
     return -(mass * log_prob[..., :-1]).sum(-1), -log_prob[..., -1]
 

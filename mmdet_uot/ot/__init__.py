@@ -4,6 +4,7 @@ Pure torch (and SciPy for the exact corners); knows no detector.
 """
 
 from .concatenate import concatenate
+from .diagnostics import has_one_to_one, heaviest_prediction, plan_entropy
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
 from .exact import (
@@ -18,6 +19,7 @@ from .precision import full_precision
 from .problem import Bounds, MatchingProblem, valid_mask
 from .sinkhorn import sinkhorn
 from .solve import EXACT_CORNERS, check_corner, solve
+from .transfer import to_device
 
 __all__ = [
     'Bounds',
@@ -33,13 +35,17 @@ __all__ = [
     'concatenate',
     'dual_softmax',
     'full_precision',
+    'has_one_to_one',
+    'heaviest_prediction',
     'hungarian',
     'may_hold',
+    'plan_entropy',
     'replace_non_finite',
     'scale_epsilon',
     'sinkhorn',
     'solve',
     'support_size',
+    'to_device',
     'two_stage',
     'valid_mask',
 ]

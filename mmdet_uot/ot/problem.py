@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .finite import replace_non_finite
+from .transfer import to_device
 
 __all__ = ['Bounds', 'MatchingProblem', 'valid_mask']
 
@@ -225,12 +226,10 @@ class MatchingProblem:
                     f'{(B, N)}, got {_describe(background_cost)}'
                 )
             background = background_cost.to(dtype)
-            row_minimum = math.inf
+            largest_background = math.inf
         else:
             background = cost.new_full((), background_cost, dtype=dtype)
-            # A background with mass bounds the row minima; without, they are
-            # those of the match costs.
-            row_minimum = max(abs(background_cost), _ORDINARY_COST)
+            largest_background = abs(background_cost)
         rows = cost.new_empty((B, M + 1, N), dtype=dtype)
         rows[:, :M] = cost.mT
         rows[:, M] = background
@@ -238,20 +237,51 @@ class MatchingProblem:
         rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
         if math.isinf(max_cost):
             rows = replace_non_finite(rows)
+        return cls.from_masks(
+            rows.mT, gt_valid, pred_valid, max_cost, largest_background
+        )
 
-        n_pred = pred_valid.sum(1, keepdim=True).to(dtype)
-        n_gt = gt_valid.sum(1, keepdim=True).to(dtype)
+    @classmethod
+    def from_masks(
+        cls,
+        cost: Tensor,
+        gt_valid: Tensor,
+        pred_valid: Tensor,
+        max_cost: float = math.inf,
+        background_cost: float = math.inf,
+    ) -> MatchingProblem:
+        """Adds the masses of Prop. 1 to finite costs.
+
+        Args:
+            cost (Tensor): (B, N, M + 1) finite float32 or float64 costs,
+                also in the padding; the last column is the background.
+            gt_valid (Tensor): (B, M) bool, False for padding.
+            pred_valid (Tensor): (B, N) bool, False for predictions that take
+                no part.
+            max_cost (float): What no cost's magnitude exceeds. Defaults to
+                inf.
+            background_cost (float): What no background cost's magnitude
+                exceeds. Defaults to inf.
+
+        Returns:
+            MatchingProblem: The problem.
+        """
+        # A background with mass bounds the row minima; without, they are
+        # those of the match costs.
+        row_minimum = max(background_cost, _ORDINARY_COST)
+        n_pred = pred_valid.sum(1, keepdim=True).to(cost.dtype)
+        n_gt = gt_valid.sum(1, keepdim=True).to(cost.dtype)
         unit = 1 / n_pred.clamp(min=1)
         share = (n_pred > 0) / torch.maximum(n_pred, n_gt).clamp(min=1)
         background_mass = (n_pred - n_gt).clamp(min=0) * unit
         return cls(
-            cost=rows.mT,
+            cost=cost,
             pred_mass=pred_valid * unit,
             gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
             bounds=Bounds(
                 max_cost=max_cost,
                 row_minimum=min(row_minimum, max_cost),
-                mass_ratio=float(max(N, M, 1)),
+                mass_ratio=float(max(*cost.shape[1:], 1)),
                 finite_padding=True,
             ),
         )
@@ -289,7 +319,7 @@ def _check_background(rows: Sequence[Tensor], num_preds: list[int]) -> None:
 def valid_mask(counts: list[int], device: torch.device) -> Tensor:
     """(B, max(counts)) bool: the first ``counts[b]`` of row b are True."""
     index = torch.arange(max(counts), device=device)
-    return index < torch.tensor(counts, device=device).unsqueeze(1)
+    return index < to_device(counts, device).unsqueeze(1)
 
 
 def _describe(value: object) -> str:

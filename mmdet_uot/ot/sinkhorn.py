@@ -58,6 +58,10 @@ import math
 import torch
 from torch import Tensor
 
+from .direct import try_direct
+from .epsilon import resolvable_epsilon
+from .fused import try_fused
+from .native import try_native
 from .plan import TransportPlan
 from .precision import full_precision
 from .problem import MatchingProblem
@@ -77,13 +81,22 @@ def sinkhorn(
     tau1: float = math.inf,
     tau2: float = math.inf,
     num_iters: int = 20,
+    overwrite_cost: bool = False,
 ) -> TransportPlan:
     r"""Solves regularised (unbalanced) optimal transport for a whole batch.
+
+    Who solves it depends on where it is, not what comes out. On a CPU,
+    float32 problems are solved by the compiled library, if there is one
+    (:func:`.native.try_native`). On a GPU with Triton, images that fit are
+    solved in one launch (:func:`.fused.try_fused`), others, if their numbers
+    are ordinary, in float64 (:func:`.direct.try_direct`). What remains is
+    solved as written above.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1) and masses.
         epsilon (float | Tensor): Entropic regularisation :math:`\epsilon >
-            0`, in units of the cost; one number, or (B,) one per image.
+            0`, in units of the cost; one number, or (B,) one per image. At
+            least 1e-15 of the greatest cost is taken.
         tau1 (float): Weight :math:`\tau_1 \geq 0` of the predictions' mass
             constraint; ``math.inf`` makes it hard. Defaults to inf.
         tau2 (float): Weight :math:`\tau_2 \geq 0` of the ground truths' mass
@@ -91,6 +104,8 @@ def sinkhorn(
         num_iters (int): Number of iterations, at least 1. The limit is
             reached at the first for tau1 = 0, at the second for tau2 = 0.
             Defaults to 20.
+        overwrite_cost (bool): Whether the plan may take the memory of
+            ``problem.cost``, where that is faster. Defaults to False.
 
     Returns:
         TransportPlan: Weights (B, N, M + 1) in the dtype of the cost, with
@@ -102,10 +117,19 @@ def sinkhorn(
     _check_parameters(problem, epsilon, tau1, tau2, num_iters)
     if problem.cost.numel() == 0:
         return _empty_plan(problem)
+    moves = _moves(problem, epsilon, tau1, tau2)
+    numbers = (problem, resolvable_epsilon(problem, epsilon), tau1, tau2)
     with full_precision(problem.cost.device):
-        scaling = Scaling(problem, epsilon, tau1, tau2)
-        _iterate(scaling, *_moves(problem, epsilon, tau1, tau2), num_iters)
-        return scaling.plan()
+        plan = try_native(*numbers, num_iters, overwrite_cost)
+        if plan is None:
+            plan = try_fused(*numbers, num_iters)
+        if plan is None:
+            plan = try_direct(*numbers, num_iters, *moves)
+        if plan is None:
+            scaling = Scaling(*numbers)
+            _iterate(scaling, *moves, num_iters)
+            plan = scaling.plan()
+        return plan
 
 
 def _iterate(

@@ -31,6 +31,7 @@ def solve(
     tau1: float = math.inf,
     tau2: float = math.inf,
     num_iters: int = 20,
+    overwrite_cost: bool = False,
 ) -> TransportPlan:
     r"""Solves the matching problem (paper, Def. 1 to 4).
 
@@ -55,6 +56,7 @@ def solve(
             to inf.
         num_iters (int): Number of iterations for a positive epsilon.
             Defaults to 20.
+        overwrite_cost (bool): See :func:`sinkhorn`. Defaults to False.
 
     Returns:
         TransportPlan: Weights (B, N, M + 1).
@@ -70,6 +72,7 @@ def solve(
             tau1=tau1,
             tau2=tau2,
             num_iters=num_iters,
+            overwrite_cost=overwrite_cost,
         )
     check_corner(tau1, tau2)
     return EXACT_CORNERS[tau1, tau2](problem)

@@ -10,12 +10,15 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from mmdet_uot.assigners.batched_costs import batched_cost
+from mmdet_uot.assigners import native_costs
+from mmdet_uot.assigners.batched_costs import add_cost
 from mmdet_uot.assigners.batches import InstanceBatch, TensorBatch
+from mmdet_uot.native import library
 
 BATCHED = [
     dict(type='ClassificationCost', weight=1.5),
     dict(type='FocalLossCost', alpha=0.3, gamma=1.5, weight=2.0),
+    dict(type='FocalLossCost', alpha=0.3, weight=2.0),
     dict(type='BBoxL1Cost', box_format='xyxy', weight=5.0),
     dict(type='BBoxL1Cost', box_format='xywh', weight=5.0),
     dict(type='IoUCost', iou_mode='iou', weight=0.5),
@@ -42,6 +45,15 @@ SIZES = {
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
+@pytest.fixture(params=['compiled', 'torch'] if library() else ['torch'])
+def _each_way(request, monkeypatch):
+    if request.param == 'torch':
+        monkeypatch.setattr(native_costs, 'can_read', lambda *_: False)
+
+
+pytestmark = pytest.mark.usefixtures('_each_way')
+
+
 def names(config):
     return '-'.join(str(value) for value in config.values())
 
@@ -59,15 +71,21 @@ def to_dtype(instances, dtype):
     )
 
 
+def cost_of(cost, batch):
+    """(B, M, N)."""
+    B, N, columns = batch.shape
+    value = torch.zeros(B, columns - 1, N)
+    add_cost(cost, batch, batch.gt_valid(), value)
+    return value
+
+
 def assert_equals_originals(cost, batch, preds, gts, metas):
-    value = batched_cost(cost, batch)
-    assert value.dtype == torch.float32
+    value = cost_of(cost, batch)
     assert value.isfinite().all()
-    assert value.shape == (
-        len(preds),
-        max(map(len, gts)),
-        max(map(len, preds)),
-    )
+    assert (value[~batch.gt_valid()] == 0).all()
+    twice = value.clone()
+    assert not add_cost(cost, batch, batch.gt_valid(), twice).any()
+    torch.testing.assert_close(twice, 2 * value)
     for image, (pred, gt, meta) in enumerate(
         zip(preds, gts, metas, strict=True)
     ):
@@ -119,7 +137,7 @@ def test_layers_are_stacked_before_images(config, draw):
     )
 
 
-@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
+@pytest.mark.parametrize('config', BATCHED[3:11], ids=names)
 def test_box_objects_are_boxes(config, draw):
     preds, gts, metas = draw.batch(*SIZES['ragged'])
 
@@ -140,7 +158,7 @@ def test_box_objects_are_boxes(config, draw):
 
 
 @pytest.mark.parametrize('shared', [True, False])
-@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
+@pytest.mark.parametrize('config', BATCHED[3:11], ids=names)
 def test_anchors_cost_what_they_would_as_boxes(config, shared, draw):
     _, gts, metas = draw.batch([], [4, 0, 2])
     anchors = [draw.anchors(8)] * 3
@@ -149,8 +167,8 @@ def test_anchors_cost_what_they_would_as_boxes(config, shared, draw):
     cost = TASK_UTILS.build(config)
     boxes = [InstanceData(bboxes=anchor.priors) for anchor in anchors]
     assert torch.equal(
-        batched_cost(cost, InstanceBatch(anchors, gts, metas)),
-        batched_cost(cost, InstanceBatch(boxes, gts, metas)),
+        cost_of(cost, InstanceBatch(anchors, gts, metas)),
+        cost_of(cost, InstanceBatch(boxes, gts, metas)),
     )
     assert 'bboxes' not in anchors[0]
 
@@ -201,15 +219,15 @@ def test_a_cost_of_the_wrong_shape_is_an_error(monkeypatch, draw):
     preds, gts, metas = draw.batch([5], [3])
     message = r'CentreCost returned shape \(3, 5\) for 5 predictions and 3'
     with pytest.raises(ValueError, match=message):
-        batched_cost(CentreCost(), InstanceBatch(preds, gts, metas))
+        cost_of(CentreCost(), InstanceBatch(preds, gts, metas))
 
 
-@pytest.mark.parametrize('config', BATCHED[2:10], ids=names)
+@pytest.mark.parametrize('config', BATCHED[3:11], ids=names)
 def test_boxes_of_zero_area_cost_something_finite(config, draw):
     gt = InstanceData(bboxes=torch.tensor([[9.0, 9.0, 9.0, 9.0]] * 2))
     pred = InstanceData(bboxes=torch.cat((gt.bboxes, draw.boxes(3))))
     batch = InstanceBatch([pred], [gt], [dict(img_shape=(50, 60))])
-    assert batched_cost(TASK_UTILS.build(config), batch).isfinite().all()
+    assert cost_of(TASK_UTILS.build(config), batch).isfinite().all()
 
 
 @pytest.mark.parametrize(('mode', 'most'), [('iou', 1.0), ('giou', 2.0)])
@@ -220,7 +238,7 @@ def test_the_papers_costs_are_not_negative(mode, most, draw):
         (dict(type='OneMinusIoUCost', iou_mode=mode), most),
         (dict(type='OneMinusProbCost', use_sigmoid=mode == 'iou'), 1.0),
     ):
-        value = batched_cost(TASK_UTILS.build(config), batch)
+        value = cost_of(TASK_UTILS.build(config), batch)
         assert value.min() >= 0
         assert value.max() <= limit
 
@@ -228,3 +246,28 @@ def test_the_papers_costs_are_not_negative(mode, most, draw):
 def test_an_unknown_iou_mode_is_an_error():
     with pytest.raises(ValueError, match="'iou' or 'giou', got 'diou'"):
         TASK_UTILS.build(dict(type='OneMinusIoUCost', iou_mode='diou'))
+
+
+@pytest.mark.parametrize('mode', ['iou', 'giou'])
+def test_overlaps_are_those_of_mmdet_to_the_last_bit(mode, draw):
+    """Or equal overlaps would be told apart where mmdet does not."""
+    pred, gt = draw.preds(500), draw.gts(40)
+    cost = TASK_UTILS.build(dict(type='OneMinusIoUCost', iou_mode=mode))
+    value = cost_of(cost, InstanceBatch([pred], [gt], None))
+    assert torch.equal(value[0].mT, cost(pred, gt))
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf'), 1e30])
+@pytest.mark.parametrize('config', BATCHED[:8], ids=names)
+def test_bad_predictions_are_noticed_in_their_image(config, number, draw):
+    preds, gts, metas = draw.batch([5, 6, 4], [3, 2, 0])
+    for pred in preds[1:]:
+        pred.bboxes[3, 0] = number
+        pred.scores[3] = number
+    batch = InstanceBatch(preds, gts, metas)
+    total = torch.zeros(3, 3, 6)
+    cost = TASK_UTILS.build(config)
+    is_bad = add_cost(cost, batch, batch.gt_valid(), total)
+    finite = total.abs().amax((1, 2)) <= 1e15
+    assert is_bad.tolist() == (~finite).tolist()
+    assert not is_bad[0] and not is_bad[2]

@@ -3,6 +3,11 @@ import math
 import pytest
 import torch
 
+import mmdet_uot.ot.native
+from mmdet_uot.native import library
+
+SOLVERS = ('torch', 'compiled') if library() else ('torch',)
+
 
 @pytest.fixture(scope='package', autouse=True)
 def _one_thread():
@@ -11,6 +16,15 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope='module', params=SOLVERS)
+def each_solver(request):
+    """Every test once with each solver of the CPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == 'torch':
+            patch.setattr(mmdet_uot.ot.native, 'can_read', lambda *_: False)
+        yield request.param
 
 
 @pytest.fixture(scope='session')

@@ -4,7 +4,13 @@ import math
 import pytest
 import torch
 
-from mmdet_uot.ot import EPSILON_RULES, scale_epsilon, support_size
+from mmdet_uot.ot import (
+    EPSILON_RULES,
+    MatchingProblem,
+    scale_epsilon,
+    sinkhorn,
+    support_size,
+)
 
 
 class TestScaleEpsilon:
@@ -84,3 +90,76 @@ class TestSupportSize:
         plan = torch.full((1, 10, 10), 1e-6)
         plan[0, :4, 0] = 0.25
         assert support_size(plan).tolist() == [4]
+
+
+def problem(unit, num_gts=7):
+    generator = torch.Generator().manual_seed(0)
+    costs = torch.rand(2, 20, num_gts, generator=generator)
+    return MatchingProblem.from_costs([*(unit * costs)], 0.5 * unit)
+
+
+TAUS = [
+    (math.inf, math.inf),
+    (100.0, 0.01),
+    (0.0, math.inf),
+    (math.inf, 0.0),
+    (1e-6, 1e6),
+    (1e30, 1e-30),
+]
+
+
+class TestTinyEpsilonOrHugeCosts:
+    @pytest.mark.parametrize('num_gts', [7, 30])
+    @pytest.mark.parametrize('unit', [1e-30, 1.0, 1e6, 1e30])
+    @pytest.mark.parametrize('epsilon', [1e-300, 1e-30, 1e-6, 1.0, 1e30])
+    @pytest.mark.parametrize('tau1, tau2', TAUS)
+    def test_the_plan_is_finite_and_its_error_known(
+        self, tau1, tau2, epsilon, unit, num_gts
+    ):
+        hard = problem(unit, num_gts)
+        for given in (epsilon, torch.full((2,), epsilon).double()):
+            plan = sinkhorn(hard, epsilon=given, tau1=tau1, tau2=tau2)
+            assert plan.weights.isfinite().all()
+            assert (plan.weights >= 0).all()
+            assert plan.marginal_error.isfinite().all()
+            if tau2 == math.inf:
+                torch.testing.assert_close(
+                    plan.gt_marginal, 20 * plan.gt_mass, rtol=1e-4, atol=1e-4
+                )
+            if tau1 == math.inf:
+                error = (plan.pred_marginal - 1).abs().sum(1) / 20
+                torch.testing.assert_close(
+                    plan.marginal_error, error.double(), rtol=0, atol=1e-5
+                )
+
+    def test_a_plan_that_has_not_converged_says_so(self):
+        assert (
+            sinkhorn(problem(1.0), epsilon=1e-6).marginal_error > 0.1
+        ).all()
+
+    @pytest.mark.parametrize('tau1, tau2', TAUS)
+    def test_float64_still_resolves_twelve_orders_of_magnitude(
+        self, tau1, tau2, scaling_algorithm
+    ):
+        options = dict(epsilon=1e-6, tau1=tau1, tau2=tau2, num_iters=20)
+        hard = problem(1e6)
+        torch.testing.assert_close(
+            sinkhorn(hard, **options).weights.double(),
+            scaling_algorithm(hard, **options),
+            rtol=1e-3,
+            atol=1e-3,
+        )
+
+    @pytest.mark.parametrize('tau1, tau2', TAUS[:2])
+    def test_a_huge_cost_concerns_its_image_only(self, tau1, tau2):
+        options = dict(epsilon=0.01, tau1=tau1, tau2=tau2)
+        ordinary = problem(1.0)
+        cost = ordinary.cost.clone()
+        cost[0] *= 1e30
+        mixed = MatchingProblem(cost, ordinary.pred_mass, ordinary.gt_mass)
+        torch.testing.assert_close(
+            sinkhorn(mixed, **options).weights[1],
+            sinkhorn(ordinary, **options).weights[1],
+            rtol=1e-4,
+            atol=1e-5,
+        )

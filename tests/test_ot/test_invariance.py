@@ -14,6 +14,8 @@ from mmdet_uot.ot import (
     solve,
 )
 
+pytestmark = pytest.mark.usefixtures('each_solver')
+
 INF = math.inf
 EPSILON = 0.0112
 SIDES = [(100.0, 0.01), (INF, INF), (1.0, 1.0), (0.0, INF), (INF, 0.0)]

@@ -7,6 +7,8 @@ import torch
 
 from mmdet_uot.ot import MatchingProblem, hungarian, sinkhorn
 
+pytestmark = pytest.mark.usefixtures('each_solver')
+
 INF = math.inf
 TAUS = (0.0, 1e-3, 0.01, 1.0, 100.0, INF)
 EPSILONS = (1e-3, 0.0112, 0.1, 1.0)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_uot import _host
+
 ROOT = Path(__file__).parents[2]
 SETUP = ROOT / 'tools' / 'setup_env'
 
@@ -16,7 +18,7 @@ SETUP = ROOT / 'tools' / 'setup_env'
 def setup_modules(monkeypatch):
     monkeypatch.syspath_prepend(str(SETUP))
     yield
-    for name in ('checks', 'shell', 'operators', '__main__setup'):
+    for name in ('checks', 'shell', 'operators', 'stacks', '__main__setup'):
         sys.modules.pop(name, None)
 
 
@@ -142,37 +144,86 @@ def test_every_named_package_has_one_pin():
         if file.name == 'constraints.txt':
             continue
         for line in file.read_text().splitlines():
-            if line and not line.startswith(('#', '-c ')):
+            if line and not line.startswith(('#', '-c ', '-r ')):
                 assert line.lower() in pinned, f'{line} in {file}'
 
 
-def test_host_packages_are_pinned(program):
-    packages = program.host_packages('onedl')
-    names = [package.split('==')[0] for package in packages]
-    assert {'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection'} <= set(names)
+@pytest.mark.parametrize('name', _host.STACKS)
+def test_hosts_are_those_that_the_package_is_made_for(name):
+    from stacks import STACKS, host_packages
+
+    made_for = _host.STACKS[name].items()
+    pins = {f'{package}=={version}' for package, version in made_for}
+    assert pins <= set(host_packages(STACKS[name].host))
 
 
-def test_ready_only_with_the_same_pins_and_place(
-    program, tmp_path, monkeypatch
-):
+def test_stacks_are_kept_apart():
+    from stacks import STACKS
+
+    venvs = {stack.venv for stack in STACKS.values()}
+    assert len(venvs) == len(STACKS)
+
+
+@pytest.fixture
+def planned(program, monkeypatch, tmp_path):
+    """Name of a stack -> the commands of its set-up, of which none runs."""
+    commands = []
+
+    def run(command, **options):
+        commands.append(command)
+
+    def operator_wheel(*args, **options):
+        return tmp_path / 'mmcv.whl'
+
+    def plan(name):
+        stack = program.STACKS[name]
+        program.install(stack, tmp_path / stack.venv, tmp_path)
+        return commands
+
+    monkeypatch.setattr(program, 'run', run)
+    monkeypatch.setattr(program, 'operator_wheel', operator_wheel)
+    monkeypatch.setattr(program, 'torch_tag', lambda python: 'torch')
+    monkeypatch.setattr(program.checks, 'check_disk', lambda *folders: 99.0)
+    return plan
+
+
+@pytest.mark.parametrize('name', _host.STACKS)
+def test_mmdetection_brings_no_dependencies(planned, name):
+    from stacks import STACKS, host_packages
+
+    host = set(host_packages(STACKS[name].host))
+    (command,) = (c for c in planned(name) if host & set(c))
+    assert host <= set(command)
+    assert '--no-deps' in command
+
+
+def test_core_has_no_mmdetection_and_needs_no_compiler(planned, monkeypatch):
+    monkeypatch.setenv('CXX', 'false')
+    words = [word for command in planned('core') for word in command]
+    assert not [word for word in words if '==' in word or 'mmcv' in word]
+
+
+def test_ready_only_with_the_same_pins_and_place(tmp_path, monkeypatch):
+    import stacks
+
     venv = tmp_path / '.venv'
     (venv / 'bin').mkdir(parents=True)
     (venv / 'bin' / 'python').touch()
     stamp = venv / 'ready'
-    assert not program.is_ready(stamp, 'onedl')
-    stamp.write_text(program.fingerprint(venv, 'onedl'))
-    assert program.is_ready(stamp, 'onedl')
+    assert not stacks.is_ready(stamp)
+    stamp.write_text(stacks.fingerprint(venv))
+    assert stacks.is_ready(stamp)
 
     moved = tmp_path / 'moved'
     venv.rename(moved)
-    assert not program.is_ready(moved / 'ready', 'onedl')
+    assert not stacks.is_ready(moved / 'ready')
 
     moved.rename(venv)
-    for file in program.REQUIREMENTS.glob('*.txt'):
+    for file in stacks.REQUIREMENTS.glob('*.txt'):
         (tmp_path / file.name).write_text(file.read_text())
     (tmp_path / 'constraints.txt').write_text('numpy==0.0.0\n')
-    monkeypatch.setattr(program, 'REQUIREMENTS', tmp_path)
-    assert not program.is_ready(stamp, 'onedl')
+    monkeypatch.setattr(stacks, 'REQUIREMENTS', tmp_path)
+    assert not stacks.is_ready(stamp)
 
 
 def test_half_installed_packages_are_dropped(program, tmp_path):

@@ -1,6 +1,6 @@
 """Sets up a virtual environment to train and test in.
 
-    python tools/setup_env [--stack onedl]
+    python tools/setup_env [--stack {onedl,openmmlab,core}]
 
 Uses the standard library alone. What is done already is skipped, so a set-up
 that broke off is taken up again by running it once more. Environment:
@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import hashlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -29,11 +28,16 @@ from pathlib import Path
 import checks
 from operators import operator_wheel
 from shell import clean_environment, duration, locked, run, say
+from stacks import (
+    ROOT,
+    STACKS,
+    Stack,
+    fingerprint,
+    host_packages,
+    is_ready,
+    requirements_file,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = ROOT / 'requirements'
-# A stack of the host = requirements/<stack>.txt and the folder it goes to.
-STACKS = {'onedl': '.venv'}
 STEPS = 5
 
 
@@ -46,37 +50,37 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--stack', choices=STACKS, default='onedl')
-    stack = parser.parse_args().stack
+    stack = STACKS[parser.parse_args().stack]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        set_up(stack, ROOT / STACKS[stack])
+        set_up(stack, ROOT / stack.venv)
     except checks.SetupError as error:
         sys.exit(f'set-up failed: {error}')
     except KeyboardInterrupt:
         sys.exit('\nset-up interrupted; the next run goes on from here')
 
 
-def set_up(stack: str, venv: Path) -> None:
+def set_up(stack: Stack, venv: Path) -> None:
     """Brings the environment of a stack up to date."""
     stamp = venv / 'ready'
-    if is_ready(stamp, stack):
+    if is_ready(stamp):
         say(f'{venv.name} is ready')
         return
     start = time.monotonic()
     cache = cache_folder()
     name = hashlib.sha256(str(venv).encode()).hexdigest()[:16]
     with locked(cache / 'locks' / name):
-        if is_ready(stamp, stack):
+        if is_ready(stamp):
             return
         with contextlib.suppress(FileNotFoundError):
             stamp.unlink()
         install(stack, venv, cache)
-        stamp.with_suffix('.new').write_text(fingerprint(venv, stack))
+        stamp.with_suffix('.new').write_text(fingerprint(venv))
         os.replace(stamp.with_suffix('.new'), stamp)
     say(f'{venv.name} is ready, {duration(time.monotonic() - start)} min')
 
 
-def install(stack: str, venv: Path, cache: Path) -> None:
+def install(stack: Stack, venv: Path, cache: Path) -> None:
     """Runs all steps; those done before take a moment."""
     log = venv.with_name(f'{venv.name}-setup.log')
     log.write_text('')
@@ -86,9 +90,9 @@ def install(stack: str, venv: Path, cache: Path) -> None:
     say(f'Setting up {venv}; everything is logged in {log.name}')
     with step(1, 'check this machine'):
         base = checks.find_python()
-        compiler = checks.find_compiler()
+        tools = [base, checks.find_compiler()] if stack.host else [base]
         free = checks.check_disk(venv, cache, Path(tempfile.gettempdir()))
-        say(f'      {base}, {compiler}, {free:.0f} GB free')
+        say(f'      {", ".join(tools)}, {free:.0f} GB free')
         if free < checks.CUDA_NEEDED_GB:
             say(
                 '      enough for the CPU build of torch; a CUDA build needs '
@@ -106,26 +110,26 @@ def install(stack: str, venv: Path, cache: Path) -> None:
         command = list(pip)
         if 'TORCH_INDEX_URL' in os.environ:
             command += ['--extra-index-url', os.environ['TORCH_INDEX_URL']]
-        for name in ('build', 'runtime', 'tests'):
-            command += ['-r', str(REQUIREMENTS / f'{name}.txt')]
+        for name in stack.libraries:
+            command += ['-r', str(requirements_file(name))]
         run(command, log=log)
 
-    host = host_packages(stack)
     pip += ['--no-deps', '--no-build-isolation']
-    with step(4, 'operators of mmcv'):
-        wheel = operator_wheel(
-            python,
-            next(name for name in host if 'mmcv' in name),
-            torch=torch_tag(python),
-            cache=cache,
-            log=log,
-        )
-        run([*pip, str(wheel)], log=log)
+    with step(4, 'MMDetection and the operators of mmcv'):
+        if stack.host:
+            host = host_packages(stack.host)
+            mmcv = next(name for name in host if 'mmcv' in name)
+            tag = torch_tag(python)
+            wheel = operator_wheel(
+                python, mmcv, torch=tag, cache=cache, log=log
+            )
+            run([*pip, str(wheel), *host], log=log)
+        else:
+            say('      not part of this stack')
 
-    with step(5, 'MMDetection and mmdet_uot, then a trial import'):
-        run([*pip, *host], log=log)
+    with step(5, 'mmdet_uot, then a trial import'):
         run([*pip, '--editable', str(ROOT)], log=log)
-        run([python, '-c', 'import mmcv.ops, mmdet.apis'], log=log)
+        run([python, '-c', 'import mmdet_uot.ot'], log=log)
 
 
 @contextlib.contextmanager
@@ -139,41 +143,6 @@ def step(number: int, title: str) -> Iterator[None]:
 def cache_folder() -> Path:
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(base, 'mmdet_uot').absolute()
-
-
-def is_ready(stamp: Path, stack: str) -> bool:
-    """Tells whether a finished set-up matches what is asked for now."""
-    venv = stamp.parent
-    return (
-        stamp.is_file()
-        and (venv / 'bin' / 'python').exists()
-        and stamp.read_text() == fingerprint(venv, stack)
-    )
-
-
-def fingerprint(venv: Path, stack: str) -> str:
-    """A hash of the pins, the packaging, the place and the device."""
-    names = ('constraints', 'build', 'runtime', 'tests', stack)
-    files = [REQUIREMENTS / f'{name}.txt' for name in names]
-    files += [ROOT / 'setup.py', ROOT / 'mmdet_uot' / 'version.py']
-    device = os.environ.get('FORCE_CUDA', '0')
-    digest = hashlib.sha256(f'{venv} FORCE_CUDA={device}'.encode())
-    for file in files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def host_packages(stack: str) -> list[str]:
-    """The packages of a stack with their pins, as `name==version`."""
-    file = REQUIREMENTS / f'{stack}.txt'
-    lines = file.read_text().splitlines()
-    pins = ''
-    for line in lines:
-        if line.startswith('-c '):
-            pins += (REQUIREMENTS / line[3:].strip()).read_text()
-    names = [line for line in lines if re.match(r'\w', line)]
-    found = [re.search(rf'^{name}==\S+', pins, re.M) for name in names]
-    return [pin.group() for pin in found if pin]
 
 
 def torch_tag(python: str) -> str:

@@ -1,0 +1,73 @@
+"""Finds the compiled library and calls it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import warnings
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from .sources import source_hash
+
+__all__ = ['can_read', 'library', 'run']
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library that `setup.py` compiles, or None without one.
+
+    Warns if it was compiled from other sources than those beside it, and then
+    is not used.
+    """
+    spec = find_spec(f'{__package__}._loops')
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        loaded = ctypes.CDLL(spec.origin)
+        loaded.source_hash.restype = ctypes.c_char_p
+        current = loaded.source_hash().decode() == source_hash()
+    except (OSError, AttributeError) as error:
+        warnings.warn(
+            f'{spec.origin} cannot be loaded ({error}); matching on the CPU '
+            'takes several times as long',
+            stacklevel=2,
+        )
+        return None
+    if not current:
+        warnings.warn(
+            f'{spec.origin} was compiled from other sources; matching on the '
+            'CPU takes several times as long until mmdet_uot is installed '
+            'again',
+            stacklevel=2,
+        )
+        return None
+    return loaded
+
+
+def can_read(*tensors: Tensor) -> bool:
+    """Tells whether the library can work on the memory of these tensors."""
+    if torch.compiler.is_compiling() or library() is None:
+        return False
+    return all(
+        type(tensor) is Tensor and tensor.device.type == 'cpu'
+        for tensor in tensors
+    )
+
+
+def run(name: str, arguments: ctypes.Structure) -> None:
+    """Calls a function for all images, on as many threads as torch.
+
+    Args:
+        name (str): Of the function.
+        arguments (ctypes.Structure): What it takes.
+
+    Raises:
+        MemoryError: If there is none for it.
+    """
+    function = getattr(library(), name)
+    threads = ctypes.c_int64(torch.get_num_threads())
+    if function(ctypes.byref(arguments), threads):
+        raise MemoryError(f'{name} of mmdet_uot: out of memory')

@@ -1,0 +1,285 @@
+/* Match costs of a batch of images, added to a matrix of costs.
+
+   Rows of the matrix are ground truths; costs are contiguous along the
+   predictions. The padding is left alone. Comparisons are written so that NaN
+   comes through to the cost, as in PyTorch. */
+
+/* Overlaps are those of mmdet to the last bit, or ties would be broken in
+   another way: products are rounded before they are added. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("fp-contract=off")
+#else
+#pragma STDC FP_CONTRACT OFF
+#endif
+
+#include "elementary.h"
+#include "parallel.h"
+
+#include <stdlib.h>
+
+enum { TILE = 64 };
+
+/* As mmdet's bbox_overlaps. */
+static const float LEAST_AREA = 1e-6f;
+
+/* How a cost enters the matrix. */
+typedef struct {
+    int64_t num_images, num_preds;
+    const int64_t *num_gts; /* (images,) */
+    double weight, offset;  /* cost = offset + weight * value */
+    double largest;         /* a greater magnitude is bad, like NaN */
+    float *cost;            /* (images, ground truths, predictions) */
+    int64_t cost_image_stride;
+    uint8_t *is_bad; /* (images,) whether a cost that was added is bad */
+} target;
+
+enum box_kind { L1_CORNERS = 0, L1_CENTERS = 1, IOU = 2, GIOU = 3 };
+
+typedef struct {
+    target to;
+    int64_t kind;
+    const float *preds; /* (images, predictions, 4); may repeat one image */
+    int64_t pred_image_stride;
+    const float *gts; /* (images, ground truths, 4) */
+    int64_t gt_image_stride;
+    const float *image_size; /* (images, 4), for L1 */
+} box_costs;
+
+enum class_kind { SOFTMAX = 0, SIGMOID = 1, FOCAL = 2 };
+
+typedef struct {
+    target to;
+    int64_t kind;
+    const float *scores; /* (images, predictions, classes) logits */
+    int64_t score_image_stride, num_classes;
+    const int64_t *labels; /* (images, ground truths) */
+    int64_t label_image_stride;
+    double alpha, eps; /* of the focal loss, gamma = 2 */
+} class_costs;
+
+static inline float bigger(float a, float b)
+{
+    return a < b ? b : a;
+}
+
+static inline float smaller(float a, float b)
+{
+    return a > b ? b : a;
+}
+
+/* Adds a cost; returns 1 if it is bad, else what was returned before. */
+static inline float add(float *cost, float value, float largest, float bad)
+{
+    *cost += value;
+    return fabsf(value) <= largest ? bad : 1.0f;
+}
+
+/* ---- boxes ---------------------------------------------------------------- */
+
+static inline float overlap(
+    enum box_kind kind, float x1, float y1, float x2, float y2, float area,
+    const float *gt, float gt_area
+)
+{
+    float width = bigger(smaller(x2, gt[2]) - bigger(x1, gt[0]), 0.0f);
+    float height = bigger(smaller(y2, gt[3]) - bigger(y1, gt[1]), 0.0f);
+    float both = width * height;
+    float either = bigger(area + gt_area - both, LEAST_AREA);
+    float iou = both / either;
+    if (kind == IOU)
+        return iou;
+    width = bigger(bigger(x2, gt[2]) - smaller(x1, gt[0]), 0.0f);
+    height = bigger(bigger(y2, gt[3]) - smaller(y1, gt[1]), 0.0f);
+    float around = bigger(width * height, LEAST_AREA);
+    return iou - (around - either) / around;
+}
+
+/* Corners to centre and size, if asked for, relative to the image. */
+static inline void normalize(
+    int64_t centers, const float *size, float *a, float *b, float *c, float *d
+)
+{
+    if (centers) {
+        float x = (*a + *c) / 2.0f, y = (*b + *d) / 2.0f;
+        *c -= *a;
+        *d -= *b;
+        *a = x;
+        *b = y;
+    }
+    *a /= size[0];
+    *b /= size[1];
+    *c /= size[2];
+    *d /= size[3];
+}
+
+static inline float distance(
+    float a, float b, float c, float d, const float *gt
+)
+{
+    return (fabsf(a - gt[0]) + fabsf(b - gt[1]))
+           + (fabsf(c - gt[2]) + fabsf(d - gt[3]));
+}
+
+VECTORIZED static int add_box_costs(void *arguments, int64_t image)
+{
+    const box_costs *p = arguments;
+    const target *to = &p->to;
+    float weight = (float)to->weight, offset = (float)to->offset;
+    float largest = (float)to->largest, bad[TILE] = {0};
+    int64_t centers = p->kind == L1_CENTERS;
+    int64_t is_l1 = centers || p->kind == L1_CORNERS;
+    const float *size = p->image_size + 4 * image;
+    const float *preds = p->preds + image * p->pred_image_stride;
+    const float *gts = p->gts + image * p->gt_image_stride;
+    for (int64_t start = 0; start < to->num_preds; start += TILE) {
+        int64_t left = to->num_preds - start;
+        int64_t length = left < TILE ? left : TILE;
+        float a[TILE], b[TILE], c[TILE], d[TILE], area[TILE];
+        for (int64_t i = 0; i < length; i++) {
+            const float *box = preds + 4 * (start + i);
+            a[i] = box[0];
+            b[i] = box[1];
+            c[i] = box[2];
+            d[i] = box[3];
+            area[i] = (c[i] - a[i]) * (d[i] - b[i]);
+        }
+        if (is_l1)
+            for (int64_t i = 0; i < length; i++)
+                normalize(centers, size, &a[i], &b[i], &c[i], &d[i]);
+        for (int64_t j = 0; j < to->num_gts[image]; j++) {
+            float gt[4], gt_area;
+            float *restrict cost = to->cost + image * to->cost_image_stride
+                                   + j * to->num_preds + start;
+            memcpy(gt, gts + 4 * j, sizeof gt);
+            gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
+            if (is_l1)
+                normalize(centers, size, &gt[0], &gt[1], &gt[2], &gt[3]);
+            if (is_l1)
+                for (int64_t i = 0; i < length; i++) {
+                    float value = distance(a[i], b[i], c[i], d[i], gt);
+                    bad[i] = add(&cost[i], offset + weight * value, largest,
+                                 bad[i]);
+                }
+            else if (p->kind == IOU)
+                for (int64_t i = 0; i < length; i++) {
+                    float value = overlap(IOU, a[i], b[i], c[i], d[i],
+                                          area[i], gt, gt_area);
+                    bad[i] = add(&cost[i], offset + weight * value, largest,
+                                 bad[i]);
+                }
+            else
+                for (int64_t i = 0; i < length; i++) {
+                    float value = overlap(GIOU, a[i], b[i], c[i], d[i],
+                                          area[i], gt, gt_area);
+                    bad[i] = add(&cost[i], offset + weight * value, largest,
+                                 bad[i]);
+                }
+        }
+    }
+    for (int64_t i = 0; i < TILE; i++)
+        to->is_bad[image] |= bad[i] > 0.0f;
+    return 0;
+}
+
+/* ---- classes -------------------------------------------------------------- */
+
+/* exp x, where a large magnitude of x stands for an infinite one. */
+static inline float exp_bounded(float x)
+{
+    return exp_float(smaller(bigger(x, -87.0f), 87.0f));
+}
+
+static inline float focal(float p, float alpha, float eps)
+{
+    float positive = -log_float(p + eps) * alpha * (1.0f - p) * (1.0f - p);
+    float negative = -log_float(1.0f - p + eps) * (1.0f - alpha) * p * p;
+    return positive - negative;
+}
+
+/* exp of the logits of some predictions, (classes, TILE), and its sums. */
+static inline void softmax(
+    const float *scores, int64_t length, int64_t num_classes,
+    float *restrict terms, float *restrict sum
+)
+{
+    float top[TILE];
+    for (int64_t i = 0; i < length; i++) {
+        top[i] = scores[i * num_classes];
+        sum[i] = 0.0f;
+    }
+    for (int64_t k = 0; k < num_classes; k++)
+        for (int64_t i = 0; i < length; i++) {
+            float x = scores[i * num_classes + k];
+            terms[k * TILE + i] = x;
+            top[i] = bigger(top[i], x);
+        }
+    for (int64_t k = 0; k < num_classes; k++)
+        for (int64_t i = 0; i < length; i++) {
+            /* NaN, not -87, where a logit is infinite. */
+            float x = terms[k * TILE + i] - top[i];
+            x = x < -87.0f ? -87.0f : x;
+            terms[k * TILE + i] = exp_float(x);
+            sum[i] += terms[k * TILE + i];
+        }
+}
+
+VECTORIZED static int add_class_costs(void *arguments, int64_t image)
+{
+    const class_costs *p = arguments;
+    const target *to = &p->to;
+    float weight = (float)to->weight, offset = (float)to->offset;
+    float largest = (float)to->largest, bad[TILE] = {0};
+    float alpha = (float)p->alpha, eps = (float)p->eps;
+    int64_t C = p->num_classes;
+    const float *scores = p->scores + image * p->score_image_stride;
+    const int64_t *labels = p->labels + image * p->label_image_stride;
+    float *terms = p->kind == SOFTMAX ? malloc(sizeof(float) * TILE * C) : NULL;
+    if (p->kind == SOFTMAX && !terms)
+        return 1;
+    for (int64_t start = 0; start < to->num_preds; start += TILE) {
+        int64_t left = to->num_preds - start;
+        int64_t length = left < TILE ? left : TILE;
+        const float *own = scores + start * C;
+        float sum[TILE], value[TILE];
+        if (p->kind == SOFTMAX)
+            softmax(own, length, C, terms, sum);
+        for (int64_t j = 0; j < to->num_gts[image]; j++) {
+            float *restrict cost = to->cost + image * to->cost_image_stride
+                                   + j * to->num_preds + start;
+            if (p->kind == SOFTMAX) {
+                const float *restrict term = terms + labels[j] * TILE;
+                for (int64_t i = 0; i < length; i++)
+                    value[i] = term[i] / sum[i];
+            } else {
+                for (int64_t i = 0; i < length; i++)
+                    value[i] = own[i * C + labels[j]];
+                for (int64_t i = 0; i < length; i++)
+                    value[i] = 1.0f / (1.0f + exp_bounded(-value[i]));
+            }
+            if (p->kind == FOCAL)
+                for (int64_t i = 0; i < length; i++)
+                    value[i] = focal(value[i], alpha, eps);
+            for (int64_t i = 0; i < length; i++)
+                bad[i] = add(&cost[i], offset + weight * value[i], largest,
+                             bad[i]);
+        }
+    }
+    for (int64_t i = 0; i < TILE; i++)
+        to->is_bad[image] |= bad[i] > 0.0f;
+    free(terms);
+    return 0;
+}
+
+int match_boxes(box_costs *costs, int64_t num_threads)
+{
+    return for_each_image(
+        costs->to.num_images, num_threads, add_box_costs, costs
+    );
+}
+
+int match_classes(class_costs *costs, int64_t num_threads)
+{
+    return for_each_image(
+        costs->to.num_images, num_threads, add_class_costs, costs
+    );
+}

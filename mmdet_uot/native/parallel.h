@@ -1,0 +1,23 @@
+/* Loops over images, on several threads and for the processor at hand. */
+
+#ifndef MMDET_UOT_PARALLEL_H
+#define MMDET_UOT_PARALLEL_H
+
+#include <stdint.h>
+
+/* Compiled for several instruction sets; the loader takes the best. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define VECTORIZED
+#endif
+
+/* Works on one image; returns nonzero if there is no memory for it. */
+typedef int image_task(void *arguments, int64_t image);
+
+/* Runs a task for all images, on some threads, this one included. */
+int for_each_image(
+    int64_t num_images, int64_t num_threads, image_task *task, void *arguments
+);
+
+#endif

@@ -1,0 +1,18 @@
+"""Tells whether the library is that of the C sources; needs Python alone."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+__all__ = ['FOLDER', 'source_hash']
+
+FOLDER = Path(__file__).parent
+
+
+def source_hash() -> str:
+    """A hash of the C sources, which `setup.py` compiles in."""
+    digest = hashlib.sha256()
+    for file in sorted(FOLDER.glob('*.[ch]')):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
