@@ -5,15 +5,33 @@ import difflib
 import os
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
+import numpy as np
 import torch
 from mmdet.registry import RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
 from ._config_scope import config_folder
+from ._cpu_processes import distribute_on_cpu
+
+# What MMEngine's checkpoints hold beside tensors and plain values: the history
+# of the logs, in arrays and scalars of NumPy.
+_SAFE = [
+    HistoryBuffer,
+    getattr,  # how its methods are stored
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ('float32', 'float64', 'int64')),
+    *(value.__reduce__()[0] for value in (np.zeros(0), np.float64())),
+]
+# For OpenMMLab's MMEngine, which loads no other way. The fork forgets them
+# again at its first load.
+torch.serialization.add_safe_globals(_SAFE)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,26 +84,11 @@ def load_config(args: argparse.Namespace) -> Config:
 def build_runner(cfg: Config) -> Runner:
     """Builds the runner that the config asks for."""
     setup_cache_size_limit_of_dynamo()
-    if cfg.launcher == 'pytorch' and get_device() == 'cpu':
-        _distribute_on_cpu(cfg)
+    if cfg.launcher != 'none' and get_device() == 'cpu':
+        distribute_on_cpu(cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
-
-
-def _distribute_on_cpu(cfg: Config) -> None:
-    """Starts the process group and wraps the model without naming GPUs.
-
-    MMEngine's own way does both with GPUs only.
-    """
-    torch.distributed.init_process_group('gloo')
-    wrapper = {
-        'type': 'MMDistributedDataParallel',
-        'device_ids': None,
-        'broadcast_buffers': False,
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
-    }
-    cfg.model_wrapper_cfg = {**wrapper, **cfg.get('model_wrapper_cfg', {})}
 
 
 def find_config(path: str) -> str:
@@ -118,7 +121,8 @@ def find_checkpoint(path: str) -> str:
             directory, of which the latest whole checkpoint is taken.
 
     Raises:
-        SystemExit: There is none, or the file is cut short.
+        SystemExit: There is none, the file is cut short, or loading it can
+            run code.
     """
     if '://' in path:
         return path
@@ -126,7 +130,7 @@ def find_checkpoint(path: str) -> str:
         latest = latest_checkpoint(path)
         if latest is None:
             raise SystemExit(f'error: no checkpoint in the folder {path!r}')
-        return latest
+        path = latest
     if not os.path.isfile(path):
         beside = sorted(map(str, Path(path).parent.glob('*.pth')))
         raise SystemExit(
@@ -139,7 +143,25 @@ def find_checkpoint(path: str) -> str:
             f'({os.path.getsize(path)} bytes); take an earlier one, or train '
             'on from it with `tools/train.py --resume`'
         )
+    _refuse_code(path)
     return path
+
+
+def _refuse_code(path: str) -> None:
+    """Raises SystemExit unless a checkpoint holds tensors and plain values.
+
+    Where PyTorch refuses to load more than those, MMEngine's maintained fork
+    asks again for everything, which runs what the author of the file put in.
+    """
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            torch.load(path, map_location='meta')
+    except UnpicklingError as error:
+        raise SystemExit(
+            f'error: checkpoint {path!r} holds more than tensors and plain '
+            'values, so that loading it can run code; if you trust its '
+            'author, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1'
+        ) from error
 
 
 def latest_checkpoint(work_dir: str) -> str | None:
