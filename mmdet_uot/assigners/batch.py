@@ -149,7 +149,13 @@ class MatchBatch:
     @cached_property
     def image_sizes(self) -> Tensor:
         """(B, 1, 4) width, height, width, height in pixels."""
-        return image_sizes(self.metas, self.boxes)
+        sizes = image_sizes(self._metas, self.boxes)
+        return sizes.repeat(self.layers, 1, 1)
+
+    @cached_property
+    def gt_counts(self) -> Tensor:
+        """(B,) int64 numbers of ground truths, for the host."""
+        return torch.tensor(self.num_gts)
 
     def pred_valid(self) -> Tensor:
         """(B, N) bool, False for padding."""
@@ -157,20 +163,21 @@ class MatchBatch:
 
     def gt_valid(self) -> Tensor:
         """(B, M) bool, False for padding and for boxes that are no good."""
-        valid = valid_mask(self.num_gts, self.device)
+        valid = self._is_real
         if self._has_boxes:
-            valid &= is_good_box(self._given_boxes).repeat(self.layers, 1)
-        return valid
+            valid = valid & is_good_box(self._given_boxes)
+        return valid.repeat(self.layers, 1)
 
     def gt_flaws(self) -> Tensor:
         """(2, B) int64 numbers of boxes that are bad, and without an area."""
-        valid = valid_mask(self.num_gts, self.device)
         if not self._has_boxes:
-            return valid.new_zeros((2, len(self)), dtype=torch.int64)
+            return torch.zeros(
+                (2, len(self)), dtype=torch.int64, device=self.device
+            )
         bad = ~is_good(self._given_boxes).all(2)
         flat = ~bad & ~is_good_box(self._given_boxes)
-        flaws = torch.stack((bad, flat)).repeat(1, self.layers, 1)
-        return (flaws & valid).sum(2)
+        flaws = (torch.stack((bad, flat)) & self._is_real).sum(2)
+        return flaws.repeat(1, self.layers)
 
     def bad_gts(self) -> Iterator[tuple[int, int, list[float]]]:
         """Yields image, index and box of ground truths whose box is bad."""
@@ -179,6 +186,11 @@ class MatchBatch:
             bad = (~is_good(boxes).all(2)).nonzero().tolist()
             for image, gt in bad:
                 yield image, gt, boxes[image, gt].tolist()
+
+    @cached_property
+    def _is_real(self) -> Tensor:
+        """(B, M) bool of one layer, False for padding."""
+        return valid_mask([len(gt) for gt in self._gts], self.device)
 
     @property
     def _has_boxes(self) -> bool:

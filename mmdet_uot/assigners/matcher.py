@@ -202,15 +202,16 @@ class Matcher:
             return self._solve(problem, self.epsilon, overwrite_cost)
         support = self.epsilon_rule == 'support'
         rule = 'log_n' if support else self.epsilon_rule
-        values = [
-            scale_epsilon(max(count, 1), self.epsilon0, rule)
-            for count in num_preds
-        ]
+        values = {
+            count: scale_epsilon(max(count, 1), self.epsilon0, rule)
+            for count in set(num_preds)
+        }
         # One number for all images, where there is one, is solved faster.
-        epsilon: float | Tensor = values[0]
-        if len(set(values)) > 1:
+        epsilon: float | Tensor = values[num_preds[0]]
+        if len(values) > 1:
+            of_images = [values[count] for count in num_preds]
             device = problem.cost.device
-            epsilon = to_device(values, device, torch.float64)
+            epsilon = to_device(of_images, device, torch.float64)
         if support:
             plan = self._solve(problem, epsilon)
             size = support_size(plan.weights)

@@ -217,12 +217,11 @@ def _add(
     weight: float,
     offset: float,
 ) -> Tensor:
-    num_gts = torch.tensor(batch.num_gts)
     is_bad = torch.zeros(len(total), dtype=torch.bool)
     target = _Target(
         len(total),
         total.shape[2],
-        num_gts.data_ptr(),
+        batch.gt_counts.data_ptr(),
         weight,
         offset,
         LARGEST,

@@ -318,6 +318,9 @@ def _check_background(rows: Sequence[Tensor], num_preds: list[int]) -> None:
 
 def valid_mask(counts: list[int], device: torch.device) -> Tensor:
     """(B, max(counts)) bool: the first ``counts[b]`` of row b are True."""
+    if min(counts) == max(counts):
+        shape = len(counts), max(counts)
+        return torch.ones(shape, dtype=torch.bool, device=device)
     index = torch.arange(max(counts), device=device)
     return index < to_device(counts, device).unsqueeze(1)
 
