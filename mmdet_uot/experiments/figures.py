@@ -1,0 +1,112 @@
+"""The figure of an experiment that takes trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ..visualization.style import COLORS, new_figure
+from .catalogue import Experiment
+from .numbers import METRICS, RowResults, evaluations_of
+from .report import TITLES
+
+__all__ = ['draw_experiment']
+
+OURS = dict(ls='-', marker='o')
+PAPER = dict(ls='--', marker='s', mfc='white')
+
+
+def draw_experiment(
+    experiment: Experiment, rows: Sequence[RowResults]
+) -> Figure:
+    """Draws what there is of an experiment.
+
+    Args:
+        experiment (Experiment): The experiment.
+        rows (Sequence[RowResults]): Its rows.
+
+    Returns:
+        Figure: With the axes ``AP``, and ``AR`` unless it is AP by epoch.
+    """
+    draw = _draw_curves if experiment.by_epoch else _draw_rows
+    return draw(experiment, rows)
+
+
+def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
+    figure = new_figure(3.8)
+    figure.suptitle(experiment.title)
+    evaluations = evaluations_of(rows)
+    for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+        axes.set(label=metric, title=f'{metric} (%)')
+        for evaluation, color in zip(evaluations, COLORS, strict=False):
+            _draw_line(axes, rows, evaluation, metric, color)
+        axes.set_xticks(range(len(rows)), _ticks(rows))
+        axes.set_xlabel(experiment.header[-1])
+        axes.grid(alpha=0.3)
+    handles = [
+        Line2D([], [], color=color, **OURS, label=TITLES[evaluation] or 'ours')
+        for evaluation, color in zip(evaluations, COLORS, strict=False)
+    ]
+    if any(row.row.paper for row in rows):
+        handles.append(Line2D([], [], color='0.4', **PAPER, label='paper'))
+    figure.legend(handles=handles, loc='outside lower center', ncols=3)
+    return figure
+
+
+def _draw_line(
+    axes: Axes,
+    rows: Sequence[RowResults],
+    evaluation: str,
+    metric: str,
+    color: str,
+) -> None:
+    means = []
+    for x, row in enumerate(rows):
+        numbers = row.measured(evaluation, metric)
+        if numbers:
+            means.append((x, sum(numbers) / len(numbers)))
+            axes.plot([x] * len(numbers), numbers, '_', ms=14, color=color)
+    if means:
+        axes.plot(*zip(*means, strict=True), color=color, **OURS)
+    paper = [
+        (x, row.paper(evaluation, metric))
+        for x, row in enumerate(rows)
+        if row.paper(evaluation, metric) is not None
+    ]
+    if paper:
+        axes.plot(*zip(*paper, strict=True), color=color, alpha=0.5, **PAPER)
+
+
+def _ticks(rows: Sequence[RowResults]) -> list[str]:
+    """The setting, or the name of the matching where it has none."""
+    return [
+        row.row.cells[0] if row.row.cells[-1] == '–' else row.row.cells[-1]
+        for row in rows
+    ]
+
+
+def _draw_curves(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
+    figure = new_figure(4.5)
+    axes = figure.add_subplot(label='AP', xlabel='epoch', ylabel='AP (%)')
+    axes.set_title(experiment.title)
+    drawn = [row for row in rows if row.results]
+    for row, color in zip(drawn, COLORS, strict=False):
+        for index, result in enumerate(row.results.values()):
+            curve = result['curve']
+            axes.plot(
+                curve['epochs'],
+                curve['AP'],
+                color=color,
+                marker='.',
+                label=row.row.label if index == 0 else None,
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if drawn:
+        axes.legend()
+    return figure
