@@ -29,8 +29,7 @@ _SAFE = [
     *(type(np.dtype(name)) for name in ('float32', 'float64', 'int64')),
     *(value.__reduce__()[0] for value in (np.zeros(0), np.float64())),
 ]
-# For OpenMMLab's MMEngine, which loads no other way. The fork forgets them
-# again at its first load.
+# For OpenMMLab's MMEngine, which loads no other way.
 torch.serialization.add_safe_globals(_SAFE)
 
 
@@ -153,9 +152,10 @@ def _refuse_code(path: str) -> None:
     Where PyTorch refuses to load more than those, MMEngine's maintained fork
     asks again for everything, which runs what the author of the file put in.
     """
+    # MMEngine's fork takes them away again at its first load.
+    torch.serialization.add_safe_globals(_SAFE)
     try:
-        with torch.serialization.safe_globals(_SAFE):
-            torch.load(path, map_location='meta')
+        torch.load(path, map_location='meta')
     except UnpicklingError as error:
         raise SystemExit(
             f'error: checkpoint {path!r} holds more than tensors and plain '

@@ -41,6 +41,8 @@ def add_cost(
 ) -> Tensor:
     """Adds a match cost to others; the padding stays as it is.
 
+    What ground truths with a bad box get is not said.
+
     Args:
         cost (BaseMatchCost): Any match cost of mmdet's interface.
         batch (MatchBatch): B images, at most N predictions and M ground

@@ -25,6 +25,8 @@ __all__ = ['add_native_cost']
 
 _L1_CORNERS, _L1_CENTERS, _IOU, _GIOU = range(4)
 _SOFTMAX, _SIGMOID, _FOCAL = range(3)
+# With less the logarithm of 0 shows.
+_LEAST_EPS = 1e-30
 _OVERLAPS = {'iou': _IOU, 'giou': _GIOU}
 
 
@@ -82,14 +84,15 @@ def add_native_cost(
     Args:
         cost (BaseMatchCost): A match cost.
         batch (MatchBatch): B images.
-        total (Tensor): (B, M, N) float32, contiguous along N; is added to.
+        total (Tensor): (B, M, N) float32; is added to.
 
     Returns:
         Tensor | None: (B,) bool, whether a cost is bad; None if it is to be
         computed in another way.
     """
     function = _NATIVE.get(type(cost))
-    if function is None or not can_read(total):
+    fits = total.stride()[1:] == (total.shape[2], 1)
+    if function is None or not fits or not can_read(total):
         return None
     return function(cost, batch, total)
 
@@ -193,7 +196,7 @@ def _add_classification(
 def _add_focal(
     cost: FocalLossCost, batch: MatchBatch, total: Tensor
 ) -> Tensor | None:
-    if cost.binary_input or cost.gamma != 2:
+    if cost.binary_input or cost.gamma != 2 or cost.eps < _LEAST_EPS:
         return None
     numbers = dict(alpha=cost.alpha, eps=cost.eps)
     return _add_classes(_FOCAL, batch, total, cost.weight, **numbers)

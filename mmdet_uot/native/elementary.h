@@ -15,7 +15,7 @@
 /* 2^n for whole n in [-126, 127]. */
 static inline float power_of_two(float n)
 {
-    int32_t bits = ((int32_t)n + 127) << 23;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
     float power;
     memcpy(&power, &bits, sizeof power);
     return power;
@@ -40,10 +40,10 @@ static inline float exp_float(float x)
    polynomial of Cephes' logf. For normal x > 0. */
 static inline float log_mantissa(float x, float *exponent)
 {
-    int32_t bits;
+    uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
-    int32_t n = (bits - 0x3f3504f3) >> 23;
-    bits -= n << 23;
+    int32_t n = (int32_t)(bits - 0x3f3504f3u) >> 23;
+    bits -= (uint32_t)n << 23;
     memcpy(&x, &bits, sizeof x);
     *exponent = (float)n;
     x -= 1.0f;

@@ -233,6 +233,8 @@ VECTORIZED static int add_class_costs(void *arguments, int64_t image)
     int64_t C = p->num_classes;
     const float *scores = p->scores + image * p->score_image_stride;
     const int64_t *labels = p->labels + image * p->label_image_stride;
+    if (to->num_gts[image] == 0)
+        return 0;
     float *terms = p->kind == SOFTMAX ? malloc(sizeof(float) * TILE * C) : NULL;
     if (p->kind == SOFTMAX && !terms)
         return 1;

@@ -10,8 +10,8 @@
    so that it has an entry of 1 in every column and, with v, in every row.
    Entries below a floor are raised to it, to be no subnormal numbers. An
    iteration is one read of the kernel. It counts if what was raised is
-   negligible in all sums; if not, the references are renewed, and if that does
-   not help, the iteration is done in the log domain.
+   negligible in all sums; if not, the references are renewed, and where that does
+   not help, iterations are done in the log domain.
 
    Rows are predictions, columns are ground truths and the background. Costs
    and plans are contiguous along the predictions. The kernel is cut into tiles
@@ -36,7 +36,10 @@ typedef float vector __attribute__((vector_size(4 * LANES), aligned(64)));
 /* Logarithm of the least entry of the kernel. */
 static const float FLOOR = -80.0f;
 
-/* Its greatest share in a sum is exp(FLOOR) divided by this, 1e-7. */
+/* That of the greatest float. */
+static const float HIGHEST = 88.0f;
+
+/* The floor's greatest share in a sum is exp(FLOOR) divided by this, 1e-7. */
 static const float LEAST_SHARE = 1.6e-28f;
 
 /* The greatest magnitude of a logarithm that a factor can carry. */
@@ -45,6 +48,11 @@ static const float MOST_FACTOR = 5.5e34f;
 
 /* Iterations that would move less than this in all are left out. */
 static const double NO_MOVE = 1e-6;
+
+/* Renewing the references helps if the scalings moved less than this; so often
+   it is tried without success. */
+static const double WORTH_RENEWING = 16.0;
+enum { MOST_IN_VAIN = 3 };
 
 static const double IN_DOUBT = -1.0;
 
@@ -196,7 +204,8 @@ VECTORIZED static void fill_kernel(const image *im)
             double constant = im->log_n + im->gt.reference[j];
             for (int64_t i = 0; i < length; i++) {
                 float x = (float)(constant + log_u[i] + slope * cost[i]);
-                kernel[i] = exp_float(x > FLOOR ? x : FLOOR);
+                x = x > FLOOR ? x : FLOOR;
+                kernel[i] = x > HIGHEST ? INFINITY : exp_float(x);
             }
             for (int64_t i = length; i < TILE; i++)
                 kernel[i] = 0.0f;
@@ -285,10 +294,12 @@ VECTORIZED static double kernel_iteration(image *im)
     }
     for (int64_t lane = 0; lane < LANES; lane++)
         sum_of_u += all_u[lane];
+    in_doubt |= !(sum_of_u <= MOST_FACTOR);
     for (int64_t i = 0; i < TILE; i++)
         in_doubt |= !(least_sum[i] >= fmaxf(LEAST_SHARE * all_v, LEAST_SUM));
     for (int64_t j = 0; j < M; j++) {
-        in_doubt |= !(total[j] >= fmax(LEAST_SHARE * sum_of_u, LEAST_SUM));
+        in_doubt |= !(total[j] >= fmax(LEAST_SHARE * sum_of_u, LEAST_SUM)
+                      && total[j] <= MOST_FACTOR);
         sum[j] = (float)total[j];
     }
     if (in_doubt)
@@ -427,14 +438,23 @@ static void restore_columns(image *im)
 /* Runs the iterations; leaves kernel and factors whose product is the plan. */
 static void iterate(image *im, int64_t num_iters)
 {
-    int on_kernel = renew_references(im);
+    int on_kernel = 0, in_vain = 0;
+    double change = 0.0;
     for (int64_t left = num_iters; left > 0; left--) {
-        double change = on_kernel ? kernel_iteration(im) : IN_DOUBT;
-        if (on_kernel && change == IN_DOUBT && renew_references(im))
-            change = kernel_iteration(im);
+        /* After a log iteration, as long as it is worth trying. */
+        int renewed = !on_kernel && in_vain < MOST_IN_VAIN
+                      && change < WORTH_RENEWING;
+        on_kernel = renewed ? renew_references(im) : on_kernel;
+        change = on_kernel ? kernel_iteration(im) : IN_DOUBT;
+        if (on_kernel && !renewed && change == IN_DOUBT) {
+            renewed = 1;
+            change = renew_references(im) ? kernel_iteration(im) : IN_DOUBT;
+        }
         on_kernel = change != IN_DOUBT;
-        if (!on_kernel)
+        if (!on_kernel) {
+            in_vain += renewed;
             change = log_iteration(im);
+        }
         /* The next one moves log u and log v no further. */
         if (change * (left - 1) < NO_MOVE)
             break;
@@ -472,40 +492,41 @@ VECTORIZED static double marginal_error(
 
 /* ---- the batch ----------------------------------------------------------- */
 
-static void *take(char **memory, int64_t count, size_t size)
+/* The next array in memory, NULL where only its size is asked for. */
+static void *take(char *memory, size_t *used, int64_t count, size_t size)
 {
-    void *start = *memory;
-    *memory += (count * size + 63) / 64 * 64;
+    void *start = memory ? memory + *used : NULL;
+    *used += (count * size + 63) / 64 * 64;
     return start;
 }
 
 /* Lays the arrays of an image into memory; returns how much they take. */
-static int64_t lay_out(
+static size_t lay_out(
     image *im, float ***weights, char *memory, int64_t N, int64_t M
 )
 {
-    char *rest = memory;
+    size_t used = 0;
     int64_t padded = im->num_tiles * TILE, longest = padded > M ? padded : M;
-    im->column_sum = take(&rest, M, sizeof(vector));
-    im->kernel = take(&rest, padded * M, sizeof(float));
-    im->pred.mass = take(&rest, padded, sizeof(float));
-    im->pred.gain = take(&rest, padded, sizeof(float));
-    im->pred.factor = take(&rest, padded, sizeof(float));
-    im->gt.mass = take(&rest, M, sizeof(float));
-    im->gt.before = take(&rest, M, sizeof(float));
-    im->gt.sum = take(&rest, M, sizeof(float));
-    im->gt.gain = take(&rest, M, sizeof(float));
-    im->gt.factor = take(&rest, M, sizeof(float));
-    im->pred.reference = take(&rest, N, sizeof(double));
-    im->pred.log_mass = take(&rest, N, sizeof(double));
-    im->gt.reference = take(&rest, M, sizeof(double));
-    im->gt.log_mass = take(&rest, M, sizeof(double));
-    im->gt.log_x = take(&rest, M, sizeof(double));
-    im->top = take(&rest, longest, sizeof(double));
-    im->sum = take(&rest, longest, sizeof(double));
-    im->cost = take(&rest, M, sizeof(float *));
-    *weights = take(&rest, M, sizeof(float *));
-    return rest - memory;
+    im->column_sum = take(memory, &used, M, sizeof(vector));
+    im->kernel = take(memory, &used, padded * M, sizeof(float));
+    im->pred.mass = take(memory, &used, padded, sizeof(float));
+    im->pred.gain = take(memory, &used, padded, sizeof(float));
+    im->pred.factor = take(memory, &used, padded, sizeof(float));
+    im->gt.mass = take(memory, &used, M, sizeof(float));
+    im->gt.before = take(memory, &used, M, sizeof(float));
+    im->gt.sum = take(memory, &used, M, sizeof(float));
+    im->gt.gain = take(memory, &used, M, sizeof(float));
+    im->gt.factor = take(memory, &used, M, sizeof(float));
+    im->pred.reference = take(memory, &used, N, sizeof(double));
+    im->pred.log_mass = take(memory, &used, N, sizeof(double));
+    im->gt.reference = take(memory, &used, M, sizeof(double));
+    im->gt.log_mass = take(memory, &used, M, sizeof(double));
+    im->gt.log_x = take(memory, &used, M, sizeof(double));
+    im->top = take(memory, &used, longest, sizeof(double));
+    im->sum = take(memory, &used, longest, sizeof(double));
+    im->cost = take(memory, &used, M, sizeof(float *));
+    *weights = take(memory, &used, M, sizeof(float *));
+    return used;
 }
 
 static void solve(

@@ -60,14 +60,15 @@ def try_native(
         TransportPlan | None: None if another solver is to do it.
     """
     cost = problem.cost.mT
-    if cost.dtype != torch.float32 or not can_read(cost):
+    masses = (problem.pred_mass, problem.gt_mass)
+    epsilons = torch.as_tensor(epsilon, dtype=torch.float64)
+    readable = can_read(cost, *masses, epsilons)
+    if cost.dtype != torch.float32 or not readable:
         return None
     if cost.stride(2) != 1:
         cost = cost.contiguous()
     B, columns, N = cost.shape
-    pred_mass = problem.pred_mass.contiguous()
-    gt_mass = problem.gt_mass.contiguous()
-    epsilons = torch.as_tensor(epsilon, dtype=torch.float64)
+    pred_mass, gt_mass = (mass.contiguous() for mass in masses)
     epsilons = epsilons.expand(B).contiguous()
     in_place = overwrite_cost and cost.is_contiguous()
     weights = cost if in_place else cost.new_empty((B, columns, N))

@@ -60,6 +60,7 @@ from torch import Tensor
 
 from .direct import try_direct
 from .epsilon import resolvable_epsilon
+from .finite import can_look
 from .fused import try_fused
 from .native import try_native
 from .plan import TransportPlan
@@ -192,7 +193,7 @@ def _empty_plan(problem: MatchingProblem) -> TransportPlan:
         gt_mass=problem.gt_mass,
         pred_potential=torch.zeros_like(problem.pred_mass).double(),
         gt_potential=torch.zeros_like(problem.gt_mass).double(),
-        marginal_error=problem.pred_mass.new_zeros(len(problem.cost)),
+        marginal_error=problem.cost.new_zeros(len(problem.cost)).double(),
     )
 
 
@@ -208,6 +209,12 @@ def _check_parameters(
             raise ValueError(
                 'epsilon must be one number or one per image '
                 f'({len(problem.cost)}), got shape {tuple(epsilon.shape)}'
+            )
+        if can_look(epsilon) and not bool(
+            ((epsilon > 0) & epsilon.isfinite()).all()
+        ):
+            raise ValueError(
+                f'epsilon must be positive and finite, got {epsilon.tolist()}'
             )
     elif not 0 < epsilon < math.inf:
         raise ValueError(

@@ -271,3 +271,22 @@ def test_bad_predictions_are_noticed_in_their_image(config, number, draw):
     finite = total.abs().amax((1, 2)) <= 1e15
     assert is_bad.tolist() == (~finite).tolist()
     assert not is_bad[0] and not is_bad[2]
+
+
+def test_scores_of_no_class_cost_nothing_where_nothing_is_matched():
+    batch = TensorBatch(
+        torch.zeros(1, 1, 5, 0),
+        torch.zeros(1, 1, 5, 4),
+        [InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0))],
+        [dict(img_shape=(50, 60))],
+    )
+    cost = TASK_UTILS.build(dict(type='OneMinusProbCost'))
+    assert cost_of(cost, batch).shape == (1, 0, 5)
+
+
+def test_the_logarithm_of_nothing_is_noticed(draw):
+    preds, gts, metas = draw.batch([5], [3])
+    preds[0].scores[:] = 200.0
+    cost = TASK_UTILS.build(dict(type='FocalLossCost', eps=0.0))
+    batch = InstanceBatch(preds, gts, metas)
+    assert add_cost(cost, batch, batch.gt_valid(), torch.zeros(1, 3, 5)).all()
