@@ -56,8 +56,9 @@ LOOPS = Extension(
         '-O3',
         '-fno-math-errno',
         '-fno-trapping-math',
+        '-fopenmp',
     ],
-    extra_link_args=['-pthread', '-lm'],
+    extra_link_args=['-fopenmp', '-lm'],
     optional=True,
 )
 

@@ -189,12 +189,14 @@ class ProblemBuilder:
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
 
-    def _background(self, rows: Tensor) -> Tensor:
-        """() or (N,) cost of the background, for costs (B, M + 1, N)."""
+    def _background(self, rows: Tensor) -> float | Tensor:
+        """Cost of the background for costs (B, M + 1, N), one or (N,)."""
+        if self.background_cost.dim() == 0:
+            return self.background_cost.item()
         background = self.background_cost.to(
             rows.device, rows.dtype, non_blocking=True
         )
-        if background.dim() and tuple(background.shape) != rows.shape[2:]:
+        if tuple(background.shape) != rows.shape[2:]:
             raise ValueError(
                 'background_cost must be one number or one per prediction '
                 f'({rows.shape[2]}), got shape {tuple(background.shape)}'
