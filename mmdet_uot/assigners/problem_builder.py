@@ -67,8 +67,9 @@ class ProblemBuilder:
                 'or less ignores none'
             )
         self.match_costs = _build_costs(match_costs)
-        self.background_cost = _background_tensor(background_cost)
-        self.largest_background = self.background_cost.abs().max().item()
+        self.background_cost = _parse_background(background_cost)
+        largest = torch.as_tensor(self.background_cost).abs().max()
+        self.largest_background = largest.item()
         self.cost_scaling = cost_scaling
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
@@ -191,9 +192,10 @@ class ProblemBuilder:
 
     def _background(self, rows: Tensor) -> float | Tensor:
         """Cost of the background for costs (B, M + 1, N), one or (N,)."""
-        if self.background_cost.dim() == 0:
-            return self.background_cost.item()
-        background = self.background_cost.to(
+        background = self.background_cost
+        if isinstance(background, float):
+            return background
+        background = background.to(
             rows.device, rows.dtype, non_blocking=True
         )
         if tuple(background.shape) != rows.shape[2:]:
@@ -213,10 +215,10 @@ class ProblemBuilder:
         return largest
 
 
-def _background_tensor(
+def _parse_background(
     value: float | Sequence[float] | Sequence[tuple[float, int]],
-) -> Tensor:
-    """() or (N,) float64."""
+) -> float | Tensor:
+    """One number, or (N,) float64."""
     numbers = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):
         numbers = [cost for cost, count in numbers for _ in range(count)]
@@ -228,8 +230,9 @@ def _background_tensor(
             'background_cost must be a finite number, one per prediction, or '
             f'pairs (cost, number of predictions), got {value!r}'
         )
-    background = torch.tensor(numbers, dtype=torch.float64)
-    return background if isinstance(value, Sequence) else background[0]
+    if not isinstance(value, Sequence):
+        return float(value)
+    return torch.tensor(numbers, dtype=torch.float64)
 
 
 def _is_run(entry: object) -> bool:

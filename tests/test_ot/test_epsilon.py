@@ -117,7 +117,8 @@ class TestTinyEpsilonOrHugeCosts:
         self, tau1, tau2, epsilon, unit, num_gts
     ):
         hard = problem(unit, num_gts)
-        for given in (epsilon, torch.full((2,), epsilon).double()):
+        per_image = torch.full((2,), epsilon, dtype=torch.float64)
+        for given in (epsilon, per_image):
             plan = sinkhorn(hard, epsilon=given, tau1=tau1, tau2=tau2)
             assert plan.weights.isfinite().all()
             assert (plan.weights >= 0).all()
