@@ -16,6 +16,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 C_FILES = ('match_costs', 'parallel', 'scaling')
+HEADERS = ('elementary', 'parallel', 'scaling_loops')
 NOT_COPIED = ('__pycache__', '*.pyc', 'setup_env')  # sets up a source tree
 
 
@@ -49,7 +50,7 @@ SOURCES = runpy.run_path(str(ROOT / NATIVE / 'sources.py'))
 LOOPS = Extension(
     'mmdet_uot.native._loops',
     sources=[str(NATIVE / f'{name}.c') for name in C_FILES],
-    depends=[str(NATIVE / f'{name}.h') for name in ('elementary', 'parallel')],
+    depends=[str(NATIVE / f'{name}.h') for name in HEADERS],
     define_macros=[('SOURCE_HASH', f'"{SOURCES["source_hash"]()}"')],
     extra_compile_args=[
         '-std=gnu11',

@@ -41,15 +41,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for logs, checkpoints and results; default: the '
         "config's work_dir, else work_dirs/<config name>",
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config, for example '
-        'train_cfg.max_epochs=2 model.bbox_head.num_classes=80; lists as '
-        'key="[a,b]" or key=a,b, without blanks',
-    )
+    add_config_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -66,13 +58,26 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Adds `--cfg-options`, a dict."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='change settings of the config, for example '
+        'train_cfg.max_epochs=2 model.bbox_head.num_classes=80; lists as '
+        'key="[a,b]" or key=a,b, without blanks',
+    )
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Reads the config and applies the common options to it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = Config.fromfile(find_config(args.config))
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

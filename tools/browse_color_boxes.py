@@ -13,11 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from matplotlib.figure import Figure
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from mmdet_uot._config_scope import config_folder
-from mmdet_uot._tools import find_config
+from mmdet_uot._tools import add_config_options, find_config
 from mmdet_uot.visualization.samples import load_dataset
 from mmdet_uot.visualization.samples_figure import draw_samples
 from mmdet_uot.visualization.style import save
@@ -62,14 +62,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=Path('work_dirs/color_boxes.png'),
         help='the picture (default: %(default)s)',
     )
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change settings of the config',
-    )
+    add_config_options(parser)
     args = parser.parse_args(argv)
     if args.count < 1 or args.first < 0:
         raise SystemExit(

@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from matplotlib.figure import Figure
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
-from mmdet_uot._tools import find_checkpoint, find_config
+from mmdet_uot._tools import add_config_options, find_checkpoint, find_config
 from mmdet_uot.visualization import (
     MatchedImage,
     draw_epochs,
@@ -73,14 +73,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=1.0,
         help='2 for pictures of twice the size (default: %(default)s)',
     )
-    add(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='change settings of the configs',
-    )
+    add_config_options(parser)
     args = parser.parse_args(argv)
     if args.config and not args.checkpoints:
         raise SystemExit(

@@ -195,9 +195,7 @@ class ProblemBuilder:
         background = self.background_cost
         if isinstance(background, float):
             return background
-        background = background.to(
-            rows.device, rows.dtype, non_blocking=True
-        )
+        background = background.to(rows.device, rows.dtype, non_blocking=True)
         if tuple(background.shape) != rows.shape[2:]:
             raise ValueError(
                 'background_cost must be one number or one per prediction '

@@ -1,6 +1,7 @@
 """Loops in C for the CPU, where the package was built with a C compiler.
 
-- ``scaling.c``: the scaling algorithm, for ``mmdet_uot.ot``
+- ``scaling.c``, ``scaling_loops.h``: the scaling algorithm, for
+  ``mmdet_uot.ot``
 - ``match_costs.c``: box and class costs, for ``mmdet_uot.assigners``
 - ``elementary.h``, ``parallel.h``: what they have in common
 

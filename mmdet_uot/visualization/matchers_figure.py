@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from .heat_map import show_weights
 from .matched_image import MatchedImage
-from .matching_figure import link_legend, show_matching
+from .matching_figure import add_link_legend, show_matching
 from .rows import leading_rows
 from .style import BACKGROUND, WIDTH, new_figure
 
@@ -110,11 +110,5 @@ def draw_matchers(
             f'ground truth ({BACKGROUND}: background)', fontsize='small'
         )
     grid[1, 0].set_ylabel('prediction')
-    figure.legend(
-        handles=link_legend(MARK),
-        loc='outside lower center',
-        ncols=7,
-        fontsize=9,
-        columnspacing=1.2,
-    )
+    add_link_legend(figure, MARK)
     return figure

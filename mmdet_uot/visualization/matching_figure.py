@@ -22,7 +22,7 @@ from .matched_image import MatchedImage
 from .rows import leading_rows
 from .style import BLACK, BLUE, WIDTH, new_figure
 
-__all__ = ['MIN_MASS', 'draw_matching', 'link_legend', 'show_matching']
+__all__ = ['MIN_MASS', 'add_link_legend', 'draw_matching', 'show_matching']
 
 MIN_MASS = 0.05
 # Inches.
@@ -72,13 +72,7 @@ def draw_matching(
         max_preds=max_preds,
     )
     axes.set_title(_note(matched, min_mass, share), fontsize='medium', pad=PAD)
-    figure.legend(
-        handles=link_legend(MARK),
-        loc='outside lower center',
-        ncols=7,
-        fontsize=9,
-        columnspacing=1.2,
-    )
+    add_link_legend(figure, MARK)
     return figure
 
 
@@ -138,8 +132,8 @@ def show_matching(
     return float(drawn / total) if total > 0 else 1.0
 
 
-def link_legend(mark: float) -> list[Line2D]:
-    """What the marks and lines mean, as handles of a legend."""
+def add_link_legend(figure: Figure, mark: float) -> None:
+    """Says below a figure what marks, of some points, and lines mean."""
 
     def dot(background: float, label: str) -> Line2D:
         style = dict(ls='', marker='o', ms=mark, mec=BLUE)
@@ -149,15 +143,21 @@ def link_legend(mark: float) -> list[Line2D]:
     def line(mass: float, label: str) -> Line2D:
         return Line2D([], [], color=BLUE, lw=LINE_WIDTH * mass, label=label)
 
-    return [
-        Line2D([], [], label='ground truth', **_square(mark)),
-        dot(0.0, 'matched prediction'),
-        dot(0.5, 'half background'),
-        dot(1.0, 'background'),
-        line(1.0, 'mass 1'),
-        line(0.5, '0.5'),
-        line(0.1, '0.1'),
-    ]
+    figure.legend(
+        handles=[
+            Line2D([], [], label='ground truth', **_square(mark)),
+            dot(0.0, 'matched prediction'),
+            dot(0.5, 'half background'),
+            dot(1.0, 'background'),
+            line(1.0, 'mass 1'),
+            line(0.5, '0.5'),
+            line(0.1, '0.1'),
+        ],
+        loc='outside lower center',
+        ncols=7,
+        fontsize=9,
+        columnspacing=1.2,
+    )
 
 
 def _square(mark: float) -> dict:
