@@ -84,8 +84,8 @@ def _draw_line(
 def _ticks(rows: Sequence[RowResults]) -> list[str]:
     """The setting, or the name of the matching where it has none."""
     return [
-        row.row.cells[0] if row.row.cells[-1] == '–' else row.row.cells[-1]
-        for row in rows
+        kind.replace(', ', '\n') if setting == '–' else setting
+        for kind, *_, setting in (row.row.cells for row in rows)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .catalogue import Experiment
 from .markdown import NOTHING, format_numbers, table
@@ -131,15 +131,24 @@ def _run(row: RowResults, seed: int, result: dict) -> list[str]:
 
 
 def _machines(rows: Sequence[RowResults]) -> list[str]:
-    texts = dict.fromkeys(
-        ', '.join(
-            f'{key} {value}'
-            for part in (result['machine'], result['versions'])
-            for key, value in part.items()
-        )
-        for *_, result in _each(rows)
-    )
-    return [f'Machine and versions: {text}.' for text in texts]
+    """One line for all runs that differ in the commit alone."""
+    commits: dict[str, dict[str, None]] = {}
+    for *_, result in _each(rows):
+        facts = {**result['machine'], **result['versions']}
+        commit = facts.pop('commit', None)
+        text = ', '.join(f'{key} {value}' for key, value in facts.items())
+        found = commits.setdefault(text, {})
+        if commit is not None:
+            found[commit] = None
+    return [
+        f'Machine and versions: {text}{_format_commits(found)}.'
+        for text, found in commits.items()
+    ]
+
+
+def _format_commits(commits: Collection[str]) -> str:
+    word = 'commit' if len(commits) == 1 else 'commits'
+    return f', {word} {", ".join(commits)}' if commits else ''
 
 
 def _commands(rows: Sequence[RowResults]) -> str:

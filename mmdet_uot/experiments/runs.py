@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ['SCALES', 'Run']
+__all__ = ['SCALES', 'SSD_EVALUATIONS', 'Run', 'detr', 'ssd_uot']
 
 SCALES = ('cpu', 'paper')
 # What follows the name of a config.

@@ -35,6 +35,7 @@ def settings(name, scale):
 def test_table_2_goes_from_the_two_stages_to_balanced(scale):
     assert settings('table2', scale) == [
         ('MaxIoUAssigner',),
+        ('MaxIoUAssigner',),
         *(('UOTAssigner', 100, tau2, 20) for tau2 in (0.01, 0.1, 1, 10)),
         ('SinkhornAssigner', INF, INF, 20),
     ]
@@ -92,6 +93,23 @@ def test_a_name_stands_for_one_training():
             )
     trainings = {(run.config, *run.options.items()) for run in named.values()}
     assert len(trainings) == len(named)
+
+
+@pytest.mark.parametrize('scale', SCALES)
+def test_the_head_alone_is_that_of_mmdet(scale):
+    ours, theirs = (row.run for row in TRAININGS['table2'].rows[:2])
+    trained = [load_config(run, scale, run.options) for run in (ours, theirs)]
+    heads = [cfg.model.bbox_head.pop('type') for cfg in trained]
+    assert heads == ['UOTSSDHead', 'SSDHead']
+    assert (
+        trained[1].train_cfg.pop('val_begin') > trained[0].train_cfg.max_epochs
+    )
+    assert trained[0].to_dict() == trained[1].to_dict()
+    for name, options in theirs.evaluations.items():
+        tested = load_config(theirs, scale, {**theirs.options, **options})
+        assert tested.model.bbox_head.type == 'UOTSSDHead'
+        nms = load_config(ours, scale, ours.evaluations[name])
+        assert tested.model.test_cfg == nms.model.test_cfg
 
 
 def test_evaluations_differ_in_nms_alone():

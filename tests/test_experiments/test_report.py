@@ -25,16 +25,16 @@ def result(seed, metrics, curve=()):
         threads=1,
         jobs=2,
         machine=dict(processor='some'),
-        versions=dict(torch='2'),
+        versions=dict(torch='2', commit=f'c{seed}'),
         commands=[f'train seed={seed}', 'test'],
     )
 
 
 @pytest.fixture
 def table2():
-    """Two seeds of the first row, one of the second, nothing else."""
+    """Two seeds of the first row, one of the third, nothing else."""
     rows = [RowResults(row, {}) for row in TRAININGS['table2'].rows]
-    first, second, *others = rows
+    first, second, third, *others = rows
     return [
         RowResults(
             first.row,
@@ -43,8 +43,9 @@ def table2():
                 1: result(1, dict(nms=(62.0, 68.0), no_nms=(31.0, 75.0))),
             },
         ),
+        second,
         RowResults(
-            second.row,
+            third.row,
             {0: result(0, dict(nms=(60.0, 66.5), no_nms=(33.0, 74.0)))},
         ),
         *others,
@@ -92,7 +93,8 @@ def test_every_run_is_listed_with_seed_schedule_time_and_command(table2):
         '| `ssd300_two_stage` | 1 | 12 of 24 | 62.0 / 31.0 | 92.0 / 61.0 '
         '| 68.0 / 75.0 | 720 | 0.500 | 6.5 | 1 | 2 |'
     ) in lines
-    assert 'Machine and versions: processor some, torch 2.' in lines
+    machine = 'Machine and versions: processor some, torch 2, commits c0, c1.'
+    assert machine in lines
     assert [line for line in lines if line.startswith('train')] == [
         *('train seed=0', 'train seed=1', 'train seed=0')
     ]
@@ -130,7 +132,10 @@ def test_the_figure_shows_means_and_the_paper(table2):
     assert [30.5, 33.0] in lines
     assert [51.6, 51.1, 50.9, 48.3, 48.0, 48.1] in lines
     ticks = [text.get_text() for text in axes['AR'].get_xticklabels()]
-    assert ticks == ['two-stage', '0.01', '0.1', '1', '10', '(inf)']
+    assert ticks == [
+        *('two-stage', 'two-stage\nSSDHead'),
+        *('0.01', '0.1', '1', '10', '(inf)'),
+    ]
 
 
 def test_the_figure_of_fig_5_is_ap_by_epoch(fig5):
