@@ -90,4 +90,5 @@ optim_wrapper = dict(
     optimizer=dict(lr=5e-4),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),
 )
+auto_scale_lr = dict(base_batch_size=8)
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=2))

@@ -103,18 +103,16 @@ def find_config(path: str) -> str:
     """
     if os.path.isfile(path):
         return path
-    folders = {Path(path).parent, config_folder()}
+    shipped = config_folder().resolve()
     known = {
-        found.stem: str(found)
-        for folder in folders
+        found.stem: os.path.relpath(found)
+        for folder in (Path(path).parent, shipped)
         for found in folder.glob('*.py')
     }
-    near = difflib.get_close_matches(Path(path).stem, known, cutoff=0.5)
-    names = ', '.join(known[name] for name in near or sorted(known))
-    raise SystemExit(
-        f'error: no config {path!r}; '
-        + (f'did you mean: {names}' if near else f'there are: {names}')
-    )
+    near = difflib.get_close_matches(Path(path).stem, known, cutoff=0.6)
+    names = ', '.join(known[name] for name in near)
+    hint = f'did you mean: {names}' if near else f'those shipped: {shipped}'
+    raise SystemExit(f'error: no config {path!r}; {hint}')
 
 
 def find_checkpoint(path: str) -> str:

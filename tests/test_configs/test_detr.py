@@ -126,6 +126,13 @@ def test_the_papers_numbers(name, load):
     assert cfg.model.num_queries == (300 if deformable else 100)
 
 
+@pytest.mark.parametrize('name', [x for x in NAMES if x.endswith('_cpu')])
+def test_learning_rates_are_for_the_batch_they_were_chosen_for(name, load):
+    cfg = load(name)
+    batch = cfg.auto_scale_lr.base_batch_size
+    assert batch == cfg.train_dataloader.batch_size
+
+
 def test_the_longer_training_of_the_paper(load):
     cfg = load('detr_hungarian_300e')
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler[0].end == 300

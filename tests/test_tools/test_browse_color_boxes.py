@@ -90,7 +90,11 @@ def test_the_same_augmentation_is_drawn_every_time(run, drawn):
 @pytest.mark.parametrize(
     ('argv', 'message'),
     [
-        (['nothing.py'], r"no config 'nothing\.py'"),
+        (
+            ['nothing.py'],
+            r"no config 'nothing\.py'; those shipped: .*configs$",
+        ),
+        (['ssd300_uott.py'], r'did you mean: \S*configs/ssd300_uot\.py,'),
         (['--count', '0'], '--count must be at least 1'),
         (['--first', '-1'], '--first at least 0'),
         (['--first', '8'], 'the dataset has 8 images'),
