@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,29 +65,46 @@ def _draw_line(
     metric: str,
     color: str,
 ) -> None:
-    means = []
-    for x, row in enumerate(rows):
-        numbers = row.measured(evaluation, metric)
-        if numbers:
-            means.append((x, sum(numbers) / len(numbers)))
-            axes.plot([x] * len(numbers), numbers, '_', ms=14, color=color)
-    if means:
-        axes.plot(*zip(*means, strict=True), color=color, **OURS)
-    paper = [
-        (x, row.paper(evaluation, metric))
-        for x, row in enumerate(rows)
-        if row.paper(evaluation, metric) is not None
+    for series in _series(rows):
+        means, paper = [], []
+        for x in series:
+            numbers = rows[x].measured(evaluation, metric)
+            if numbers:
+                means.append((x, sum(numbers) / len(numbers)))
+                axes.plot([x] * len(numbers), numbers, '_', ms=14, color=color)
+            theirs = rows[x].paper(evaluation, metric)
+            if theirs is not None:
+                paper.append((x, theirs))
+        if means:
+            axes.plot(*zip(*means, strict=True), color=color, **OURS)
+        if paper:
+            style = dict(PAPER, color=color, alpha=0.5)
+            axes.plot(*zip(*paper, strict=True), **style)
+
+
+def _series(rows: Sequence[RowResults]) -> list[list[int]]:
+    """Rows to join by a line: those of a kind, or all if a kind has one."""
+    kinds = [row.row.cells[0] for row in rows]
+    groups = [
+        [*found] for _, found in groupby(range(len(rows)), kinds.__getitem__)
     ]
-    if paper:
-        axes.plot(*zip(*paper, strict=True), color=color, alpha=0.5, **PAPER)
+    if all(len(group) > 1 for group in groups):
+        return groups
+    return [[*range(len(rows))]]
 
 
 def _ticks(rows: Sequence[RowResults]) -> list[str]:
     """The setting, or the name of the matching where it has none."""
-    return [
+    ticks = [
         kind.replace(', ', '\n') if setting == '–' else setting
         for kind, *_, setting in (row.row.cells for row in rows)
     ]
+    series = _series(rows)
+    if len(series) > 1:
+        for indices in series:
+            middle = indices[len(indices) // 2]
+            ticks[middle] += f'\n{rows[middle].row.cells[0]}'
+    return ticks
 
 
 def _draw_curves(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:

@@ -145,3 +145,22 @@ def test_the_figure_of_fig_5_is_ap_by_epoch(fig5):
         (line.get_label(), *line.get_xdata(), *line.get_ydata())
         for line in axes.lines
     ] == [('OT', 6, 12, 11, 22), ('Hungarian', 6, 12, 10, 20)]
+
+
+def test_what_differs_in_kind_is_not_joined():
+    rows = [
+        RowResults(
+            row, {0: result(0, dict(nms=(50.0 + i, 60), no_nms=(30, 70)))}
+        )
+        for i, row in enumerate(TRAININGS['learning_rates'].at('cpu'))
+    ]
+    figure = draw_experiment(TRAININGS['learning_rates'], rows)
+    axes = {x.get_label(): x for x in figure.axes}['AP']
+    lines = [[*line.get_ydata()] for line in axes.lines]
+    assert [50, 51, 52] in lines
+    assert [53, 54, 55] in lines
+    ticks = [text.get_text() for text in axes.get_xticklabels()]
+    assert ticks == [
+        *('0.001', '0.002\ntwo-stage', '0.004'),
+        *('0.001', '0.002\nunbalanced OT, tau2 = 0.01', '0.004'),
+    ]
