@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -96,7 +97,8 @@ def _series(rows: Sequence[RowResults]) -> list[list[int]]:
 def _ticks(rows: Sequence[RowResults]) -> list[str]:
     """The setting, or the name of the matching where it has none."""
     ticks = [
-        kind.replace(', ', '\n') if setting == '–' else setting
+        # A variant of the matching stands lower, or they would touch.
+        re.sub('.*, ', '\n', kind) if setting == '–' else setting
         for kind, *_, setting in (row.row.cells for row in rows)
     ]
     series = _series(rows)

@@ -133,7 +133,7 @@ def test_the_figure_shows_means_and_the_paper(table2):
     assert [51.6, 51.1, 50.9, 48.3, 48.0, 48.1] in lines
     ticks = [text.get_text() for text in axes['AR'].get_xticklabels()]
     assert ticks == [
-        *('two-stage', 'two-stage\nSSDHead'),
+        *('two-stage', '\nSSDHead'),
         *('0.01', '0.1', '1', '10', '(inf)'),
     ]
 
