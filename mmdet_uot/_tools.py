@@ -105,7 +105,7 @@ def find_config(path: str) -> str:
         return path
     shipped = config_folder().resolve()
     known = {
-        found.stem: os.path.relpath(found)
+        found.stem: short_path(found)
         for folder in (Path(path).parent, shipped)
         for found in folder.glob('*.py')
     }
@@ -113,6 +113,12 @@ def find_config(path: str) -> str:
     names = ', '.join(known[name] for name in near)
     hint = f'did you mean: {names}' if near else f'those shipped: {shipped}'
     raise SystemExit(f'error: no config {path!r}; {hint}')
+
+
+def short_path(path: Path) -> str:
+    """From the current folder, where it is below that."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith(os.pardir) else relative
 
 
 def find_checkpoint(path: str) -> str:

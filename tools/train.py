@@ -63,7 +63,13 @@ def main(argv: list[str] | None = None) -> None:
         use_pretrained(cfg)
     if args.resume:
         use_resume(cfg, args.resume)
-    build_runner(cfg).train()
+    try:
+        build_runner(cfg).train()
+    except KeyboardInterrupt:
+        raise SystemExit(
+            'interrupted; with --resume the same command goes on from the '
+            f'latest checkpoint in {cfg.work_dir}'
+        ) from None
 
 
 def use_amp(cfg: Config) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from .._config_scope import config_folder
+from .._tools import short_path
 from .job import METRICS, Job
 
 __all__ = ['environment', 'show_command', 'test_command', 'train_command']
@@ -17,6 +16,7 @@ __all__ = ['environment', 'show_command', 'test_command', 'train_command']
 TRAINING = (
     'default_hooks.',
     'model.train_cfg.',
+    'optim_wrapper.',
     'param_scheduler.',
     'randomness.',
     'train_',
@@ -67,13 +67,7 @@ def show_command(
 def _tool(name: str, job: Job) -> list[str]:
     # Beside the configs; an editable install has links to both.
     tool = config_folder().resolve().parent / 'tools' / f'{name}.py'
-    return [sys.executable, _short(tool), _short(job.config.resolve())]
-
-
-def _short(path: Path) -> str:
-    """From the current folder, where it is below that."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith(os.pardir) else relative
+    return [sys.executable, short_path(tool), short_path(job.config.resolve())]
 
 
 def _without_training(options: Mapping[str, str]) -> dict[str, str]:

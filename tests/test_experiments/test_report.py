@@ -157,10 +157,10 @@ def test_what_differs_in_kind_is_not_joined():
     figure = draw_experiment(TRAININGS['learning_rates'], rows)
     axes = {x.get_label(): x for x in figure.axes}['AP']
     lines = [[*line.get_ydata()] for line in axes.lines]
-    assert [50, 51, 52] in lines
-    assert [53, 54, 55] in lines
+    assert [50, 51, 52, 53] in lines
+    assert [54, 55, 56, 57] in lines
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert ticks == [
-        *('0.001', '0.002\ntwo-stage', '0.004'),
-        *('0.001', '0.002\nunbalanced OT, tau2 = 0.01', '0.004'),
+        *('0.001', '0.002', '0.004\ntwo-stage', '0.008'),
+        *('0.001', '0.002', '0.004\nunbalanced OT, tau2 = 0.01', '0.008'),
     ]

@@ -207,6 +207,18 @@ def test_impossible_options_are_one_line(
     assert not built
 
 
+def test_an_interruption_is_one_line_that_says_how_to_go_on(
+    train, config, built, monkeypatch
+):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    train.main([config])
+    monkeypatch.setattr(type(train.build_runner(built[0])), 'train', interrupt)
+    with pytest.raises(SystemExit, match='--resume .* work_dirs/tiny$'):
+        train.main([config])
+
+
 def test_unknown_config_suggests_near_names(train, config, tmp_path):
     with pytest.raises(SystemExit, match=r'did you mean: .*tiny\.py'):
         train.main([str(tmp_path / 'tinny.py')])
