@@ -68,6 +68,9 @@ def do_jobs(
             while waiting or active:
                 while waiting and len(active) < at_a_time:
                     job = waiting.pop(0)
+                    # Another process may have done it meanwhile.
+                    if job.read_result() is not None:
+                        continue
                     try:
                         active.append(Worker(job, threads, start))
                     except JobError as error:

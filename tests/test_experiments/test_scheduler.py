@@ -58,6 +58,21 @@ def test_what_has_a_result_is_not_done_again(make, tools):
     assert jobs[0].result_file.read_text() == first
 
 
+def test_what_another_process_has_done_meanwhile_is_left_alone(make, tools):
+    first, second = (make(seed=seed) for seed in (0, 1))
+
+    def start(*args):
+        if second.read_result() is None:
+            do([second], tools)
+            kept.append(second.result_file.read_text())
+        return tools(*args)
+
+    kept = []
+    assert do([first, second], start) == []
+    assert tools.commands.count(('train', second.name)) == 1
+    assert kept == [second.result_file.read_text()]
+
+
 def test_what_broke_off_in_training_resumes(make, tools):
     job = make()
     tools.failing = {'train'}
