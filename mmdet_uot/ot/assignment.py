@@ -28,6 +28,10 @@ def assign_one_to_one(
     for image, values in enumerate(price.cpu().double()):
         rows = pred_live[image].nonzero()[:, 0]
         columns = gt_live[image].nonzero()[:, 0]
-        row, column = linear_sum_assignment(values[rows][:, columns].numpy())
+        # Transposed, as costs are in memory and as SciPy solves tall ones.
+        live = values.mT[columns]
+        if len(rows) < len(values):
+            live = live[:, rows]
+        column, row = linear_sum_assignment(live.numpy())
         indices[image, rows[row]] = columns[column].to(indices.device)
     return indices

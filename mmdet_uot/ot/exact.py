@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .assignment import assign_one_to_one
-from .plan import TransportPlan
+from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
 
 __all__ = [
@@ -60,9 +60,7 @@ def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
-    column = _without_padding(problem).argmin(2)
-    background = problem.cost.shape[2] - 1
-    indices = column.masked_fill(column == background, -1)
+    indices = _closest_columns(_without_padding(problem))
     return _hard_plan(problem, indices, _sent(problem))
 
 
@@ -109,8 +107,9 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
-    second = closest_ground_truth(problem).best_ground_truth()
-    cost = _without_padding(problem)[..., :-1]
+    cost = _without_padding(problem)
+    second = _closest_columns(cost)
+    cost = cost[..., :-1]
     if 0 in cost.shape:
         return _hard_plan(problem, second)
     column = torch.arange(cost.shape[2], device=cost.device)
@@ -131,22 +130,28 @@ def _without_padding(problem: MatchingProblem) -> Tensor:
     return cost
 
 
-def _sent(problem: MatchingProblem) -> Tensor:
-    """(B, N) N alpha; 1 for the masses of Prop. 1, without rounding."""
+def _closest_columns(cost: Tensor) -> Tensor:
+    """(B, N) ground truth of the least cost, -1 for the background."""
+    column = cost.min(2).indices  # On CPUs argmin takes three times as long.
+    return column.masked_fill(column == cost.shape[2] - 1, -1)
+
+
+def _sent(problem: MatchingProblem) -> Tensor | None:
+    """(B, N) N alpha; None for the masses of Prop. 1, where it is 1."""
     if math.isfinite(problem.bounds.mass_ratio):
-        return (problem.pred_mass > 0).to(problem.cost.dtype)
+        return None
     return problem.num_preds.unsqueeze(1) * problem.pred_mass
 
 
 def _hard_plan(
     problem: MatchingProblem, indices: Tensor, sent: Tensor | None = None
 ) -> TransportPlan:
-    plan = TransportPlan.from_indices(
+    weights = hard_weights(
         indices,
         problem.cost.shape[2] - 1,
         ignored=problem.pred_mass == 0,
+        dtype=problem.cost.dtype,
     )
-    weights = plan.weights.to(problem.cost.dtype)
     if sent is not None:
-        weights = weights * sent.unsqueeze(2)
+        weights *= sent.unsqueeze(2)
     return TransportPlan(weights, problem.pred_mass, problem.gt_mass)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .assignment import assign_one_to_one
 
-__all__ = ['TransportPlan', 'WeightedPairs']
+__all__ = ['TransportPlan', 'WeightedPairs', 'hard_weights']
 
 BACKGROUND = -1
 
@@ -29,6 +29,26 @@ class WeightedPairs(NamedTuple):
     prediction: Tensor
     ground_truth: Tensor
     mass: Tensor
+
+
+def hard_weights(
+    indices: Tensor,
+    num_gts: int,
+    ignored: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The weights of :meth:`TransportPlan.from_indices`: (B, N, M + 1)."""
+    column = torch.where(indices < 0, num_gts, indices)
+    if ignored is not None:
+        column = column.masked_fill(ignored, num_gts)
+    # Column by column in memory, as costs are.
+    weights = indices.new_zeros(
+        (indices.shape[0], num_gts + 1, indices.shape[1]), dtype=dtype
+    )
+    weights.scatter_(1, column.unsqueeze(1), 1.0)
+    if ignored is not None:
+        weights[:, -1].masked_fill_(ignored, 0.0)
+    return weights.mT
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,20 +97,9 @@ class TransportPlan:
         Returns:
             TransportPlan: float32 weights of 0 and 1.
         """
-        column = torch.where(indices < 0, num_gts, indices)
-        weights = indices.new_zeros(
-            (indices.shape[0], num_gts + 1, indices.shape[1]),
-            dtype=torch.float32,
-        )
-        weights.scatter_(1, column.unsqueeze(1), 1.0)
-        if ignored is not None:
-            weights.masked_fill_(ignored.unsqueeze(1), 0.0)
+        weights = hard_weights(indices, num_gts, ignored)
         n = weights.sum((1, 2)).clamp(min=1).unsqueeze(1)
-        return cls(
-            weights=weights.mT,
-            pred_mass=weights.sum(1) / n,
-            gt_mass=weights.sum(2) / n,
-        )
+        return cls(weights, weights.sum(2) / n, weights.sum(1) / n)
 
     @property
     def foreground(self) -> Tensor:
