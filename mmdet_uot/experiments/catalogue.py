@@ -148,14 +148,15 @@ def _at_rate(run: Run, rate: float, scale: str) -> Run:
 
 
 LEARNING_RATES = Experiment(
-    title='Learning rates of SSD300, two-stage and with OT',
+    title='Learning rates of SSD300',
     header=('matching', 'learning rate'),
     rows=tuple(
         Row((matching, f'{rate:g}'), _at_rate(run, rate, scale))
         for scale, rates in _LEARNING_RATES.items()
         for matching, run in (
             ('two-stage', _TWO_STAGE),
-            ('unbalanced OT, tau2 = 0.01', ssd_uot(tau2=0.01)),
+            ('tau2 = 0.01', ssd_uot(tau2=0.01)),
+            ('OT', _BALANCED.run),
         )
         for rate in rates
     ),

@@ -58,17 +58,18 @@ def test_fig_14_varies_the_iterations_alone():
 
 
 @pytest.mark.parametrize('scale', SCALES)
-def test_both_matchings_are_tried_from_half_to_four_times_their_rate(scale):
+def test_matchings_are_tried_from_half_to_four_times_their_rate(scale):
     rates = [
         load_config(row.run, scale, row.run.options).optim_wrapper.optimizer.lr
         for row in TRAININGS['learning_rates'].at(scale)
     ]
     base = load_config(TRAININGS['table2'].rows[0].run, scale, {})
     lr = base.optim_wrapper.optimizer.lr
-    assert rates == 2 * [lr / 2, lr, 2 * lr, 4 * lr]
+    assert rates == 3 * [lr / 2, lr, 2 * lr, 4 * lr]
     assert settings('learning_rates', scale) == [
         *4 * [('MaxIoUAssigner',)],
         *4 * [('UOTAssigner', 100, 0.01, 20)],
+        *4 * [('SinkhornAssigner', INF, INF, 20)],
     ]
 
 

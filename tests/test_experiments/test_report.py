@@ -159,8 +159,10 @@ def test_what_differs_in_kind_is_not_joined():
     lines = [[*line.get_ydata()] for line in axes.lines]
     assert [50, 51, 52, 53] in lines
     assert [54, 55, 56, 57] in lines
+    assert [58, 59, 60, 61] in lines
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert ticks == [
         *('0.001', '0.002', '0.004\ntwo-stage', '0.008'),
-        *('0.001', '0.002', '0.004\nunbalanced OT, tau2 = 0.01', '0.008'),
+        *('0.001', '0.002', '0.004\ntau2 = 0.01', '0.008'),
+        *('0.001', '0.002', '0.004\nOT', '0.008'),
     ]
