@@ -20,6 +20,7 @@ __all__ = ['draw_experiment']
 
 OURS = dict(ls='-', marker='o')
 PAPER = dict(ls='--', marker='s', mfc='white')
+ROWS_OF_SMALL_TICKS = 10
 
 
 def draw_experiment(
@@ -46,7 +47,8 @@ def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
         axes.set(label=metric, title=f'{metric} (%)')
         for evaluation, color in zip(evaluations, COLORS, strict=False):
             _draw_line(axes, rows, evaluation, metric, color)
-        axes.set_xticks(range(len(rows)), _ticks(rows))
+        size = 'medium' if len(rows) < ROWS_OF_SMALL_TICKS else 'x-small'
+        axes.set_xticks(range(len(rows)), _ticks(rows), fontsize=size)
         axes.set_xlabel(experiment.header[-1])
         axes.grid(alpha=0.3)
     handles = [
