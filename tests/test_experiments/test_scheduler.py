@@ -146,6 +146,15 @@ def test_progress_counts_images_of_trainings_and_evaluations(make, tools):
     assert done_images(job) == job.total_images
 
 
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as in a terminal; a shell has it ignored in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures('ctrl_c')
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_process(number, make, tmp_path):
     """Nor a child of it, as the workers of a data loader are."""
