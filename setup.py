@@ -17,7 +17,16 @@ ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 C_FILES = ('match_costs', 'parallel', 'scaling')
 HEADERS = ('elementary', 'parallel', 'scaling_loops')
-NOT_COPIED = ('__pycache__', '*.pyc', 'setup_env')  # sets up a source tree
+# What sets up or measures a source tree.
+NOT_COPIED = (
+    '__pycache__',
+    '*.pyc',
+    'setup_env',
+    'benchmark_matching.py',
+    'benchmarking',
+    'reproduce.py',
+    'reproduction',
+)
 
 
 class BuildWithMimFiles(build_py):

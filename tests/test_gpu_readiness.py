@@ -23,12 +23,12 @@ from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
 from mmdet_uot.ot import (
     MatchingProblem,
     TransportPlan,
-    direct,
-    fused,
-    native,
     scale_epsilon,
     sinkhorn,
 )
+from mmdet_uot.ot.scaling import compiled as native
+from mmdet_uot.ot.scaling import float64 as direct
+from mmdet_uot.ot.scaling import triton as fused
 
 INF = math.inf
 COUNTS = [(3, 0, 12), (0, 0, 0), (120, 1, 5)]

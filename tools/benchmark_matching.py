@@ -16,20 +16,19 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
-
-from mmdet_uot.benchmark.cases import WORKLOADS, draw_case
-from mmdet_uot.benchmark.figures import save_growth, save_training_step
-from mmdet_uot.benchmark.growth import time_growth
-from mmdet_uot.benchmark.losses import time_losses
-from mmdet_uot.benchmark.report import (
+from benchmarking.cases import WORKLOADS, draw_case
+from benchmarking.figures import save_growth, save_training_step
+from benchmarking.growth import time_growth
+from benchmarking.losses import time_losses
+from benchmarking.report import (
     report_case,
     report_environment,
     report_growth,
     report_losses,
     report_training_step,
 )
-from mmdet_uot.benchmark.timing import Clock, environment
-from mmdet_uot.benchmark.training_step import (
+from benchmarking.timing import Clock, environment
+from benchmarking.training_step import (
     TrainingStep,
     time_training_step,
 )

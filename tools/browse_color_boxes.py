@@ -18,8 +18,8 @@ from mmengine.runner import set_random_seed
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot._tools import add_config_options, find_config
-from mmdet_uot.visualization.samples import load_dataset
-from mmdet_uot.visualization.samples_figure import draw_samples
+from mmdet_uot.matched_images.samples import load_dataset
+from mmdet_uot.matched_images.samples_figure import draw_samples
 from mmdet_uot.visualization.style import save
 
 CONFIG = 'ssd300_uot_cpu.py'

@@ -17,6 +17,13 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 
 from mmdet_uot._tools import add_config_options, find_checkpoint, find_config
+from mmdet_uot.matched_images.detector import build_detector, load_weights
+from mmdet_uot.matched_images.example import (
+    example_matchers,
+    example_problem,
+)
+from mmdet_uot.matched_images.record import record_matching
+from mmdet_uot.matched_images.samples import find_image, load_dataset
 from mmdet_uot.visualization import (
     MatchedImage,
     draw_epochs,
@@ -25,13 +32,6 @@ from mmdet_uot.visualization import (
     draw_matching,
     draw_plan,
 )
-from mmdet_uot.visualization.detector import build_detector, load_weights
-from mmdet_uot.visualization.example import (
-    example_matchers,
-    example_problem,
-)
-from mmdet_uot.visualization.record import record_matching
-from mmdet_uot.visualization.samples import find_image, load_dataset
 from mmdet_uot.visualization.style import save
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmdet_uot.experiments.catalogue import TRAININGS
-from mmdet_uot.experiments.machine import available_cores
-from mmdet_uot.experiments.measurements import MEASUREMENTS, take_measurement
-from mmdet_uot.experiments.options import split_options
-from mmdet_uot.experiments.runs import SCALES
-from mmdet_uot.experiments.trainings import Settings, reproduce
+from reproduction.catalogue import TRAININGS
+from reproduction.machine import available_cores
+from reproduction.measurements import MEASUREMENTS, take_measurement
+from reproduction.options import split_options
+from reproduction.runs import SCALES
+from reproduction.trainings import Settings, reproduce
 
 NAMES = (*TRAININGS, *MEASUREMENTS)
 

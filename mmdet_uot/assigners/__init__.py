@@ -1,24 +1,20 @@
-"""Assigners and match costs registered in MMDetection's ``TASK_UTILS``.
+"""Assigners registered in MMDetection's ``TASK_UTILS``.
 
-- ``matching``: what heads call, with any assigner
 - ``uot_assigner``, ``sinkhorn_assigner``: costs to problem to plan
 - ``matcher``: the numbers of the problem, and the presets
-- ``problem_builder``, ``bad_costs``: costs to problem, whatever they hold
-- ``batch``, ``batches``, ``batched_costs``: the costs of a whole batch
-- ``match_costs``, ``wasserstein_cost``: costs that mmdet does not have
-- ``assign_result``, ``ignore``: hard views and ignored boxes for stock heads
+- ``any_assigner``: what heads call, with our assigners and mmdet's
+- ``hard_view``: a plan as what stock heads expect
 """
 
 from .._host import check_host
 
 check_host()
 
-from .match_costs import OneMinusIoUCost, OneMinusProbCost
+from ..costs import GaussianWassersteinCost, OneMinusIoUCost, OneMinusProbCost
+from .any_assigner import match_batch, match_layers
 from .matcher import PRESETS
-from .matching import match_batch, match_layers
 from .sinkhorn_assigner import SinkhornAssigner
 from .uot_assigner import UOTAssigner
-from .wasserstein_cost import GaussianWassersteinCost
 
 __all__ = [
     'PRESETS',

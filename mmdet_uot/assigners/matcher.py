@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._options import check_choice
 from ..ot import (
     EPSILON_RULES,
     MatchingProblem,
@@ -22,7 +23,7 @@ from ..ot import (
     two_stage,
 )
 
-__all__ = ['PRESETS', 'Matcher', 'Preset', 'check_choice']
+__all__ = ['PRESETS', 'Matcher', 'Preset']
 
 
 @dataclass(frozen=True)
@@ -235,12 +236,6 @@ class Matcher:
             num_iters=self.num_iters,
             overwrite_cost=overwrite_cost,
         )
-
-
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    """Raises ValueError if an option is none of the known ones."""
-    if value not in choices:
-        raise ValueError(f'{name} must be one of {choices}, got {value!r}')
 
 
 def _parse_tau(name: str, value: float | str) -> float:

@@ -14,13 +14,14 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..instances import check_instances
+from .._options import check_choice
+from ..costs.matching_cost import ProblemBuilder
+from ..inputs.from_instances import InstanceBatch, TensorBatch
+from ..inputs.instances import check_instances
+from ..inputs.match_batch import MatchBatch
 from ..ot import TransportPlan, concatenate, full_precision
-from .assign_result import to_assign_result
-from .batch import MatchBatch
-from .batches import InstanceBatch, TensorBatch
-from .matcher import PRESETS, Matcher, check_choice
-from .problem_builder import ProblemBuilder
+from .hard_view import to_assign_result
+from .matcher import PRESETS, Matcher
 
 __all__ = ['UOTAssigner']
 

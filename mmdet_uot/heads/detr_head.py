@@ -24,14 +24,14 @@ from mmdet.utils import (
 from torch import Tensor
 
 from ..assigners import match_layers
-from ..bad_numbers import (
+from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
     drop_bad_numbers,
     image_names,
     is_good,
 )
-from ..instances import image_sizes, pad_boxes, pad_labels
+from ..inputs.instances import image_sizes, pad_boxes, pad_labels
 from ..losses import box_loss, check_class_loss, class_loss
 
 __all__ = [

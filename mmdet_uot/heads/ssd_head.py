@@ -10,14 +10,14 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..assigners import match_batch
-from ..bad_numbers import (
+from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
     drop_bad_numbers,
     image_names,
     is_good,
 )
-from ..instances import pad_boxes, pad_labels
+from ..inputs.instances import pad_boxes, pad_labels
 from ..ot import TransportPlan, WeightedPairs
 from .grid_anchors import GridAnchors
 

@@ -15,16 +15,16 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
+from .._options import check_choice
 from ..assigners import UOTAssigner
-from ..assigners.matcher import check_choice
-from ..visualization import MatchedImage, draw_matching, draw_plan, to_rgb
-from .matching_images import (
+from ..matched_images.summary import (
     best_predictions,
     describe,
     load_images,
     match_images,
 )
-from .matching_timer import MatchingTimer
+from ..matched_images.timer import MatchingTimer
+from ..visualization import MatchedImage, draw_matching, draw_plan, to_rgb
 
 __all__ = ['MatchingDiagnosticsHook']
 

@@ -10,8 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
+from .._options import check_choice
 from ..assigners import UOTAssigner
-from ..assigners.matcher import check_choice
 
 __all__ = ['MatchingScheduleHook']
 

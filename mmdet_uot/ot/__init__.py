@@ -4,6 +4,7 @@ Pure torch (and SciPy for the exact corners); knows no detector.
 """
 
 from .concatenate import concatenate
+from .device import may_hold, to_device
 from .diagnostics import has_one_to_one, heaviest_prediction, plan_entropy
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
@@ -13,13 +14,12 @@ from .exact import (
     hungarian,
     two_stage,
 )
-from .finite import beyond, may_hold, replace_non_finite
+from .finite import beyond, replace_non_finite
 from .plan import TransportPlan, WeightedPairs
 from .precision import full_precision
 from .problem import Bounds, MatchingProblem, valid_mask
-from .sinkhorn import sinkhorn
-from .solve import EXACT_CORNERS, check_corner, solve
-from .transfer import to_device
+from .scaling.sinkhorn import sinkhorn
+from .solver import EXACT_CORNERS, check_corner, solve
 
 __all__ = [
     'Bounds',

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .finite import may_hold
+from .device import may_hold
 from .problem import MatchingProblem
 
 __all__ = [

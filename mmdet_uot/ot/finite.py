@@ -1,32 +1,13 @@
-"""Numbers that are not finite, handled without waiting for a device."""
+"""Numbers that are not finite, replaced without waiting for a device."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-__all__ = ['beyond', 'can_look', 'may_hold', 'replace_non_finite']
+from .device import may_hold
 
-
-def may_hold(flags: Tensor) -> bool:
-    """Tells whether any flag may be set.
-
-    On the CPU this is whether one is. A GPU's flags are not read, which would
-    make the host wait: there the answer is yes.
-
-    Args:
-        flags (Tensor): bool, any shape.
-
-    Returns:
-        bool: False if no flag is set.
-    """
-    return not can_look(flags) or bool(flags.numpy().any())
-
-
-def can_look(tensor: Tensor) -> bool:
-    """Tells whether a tensor's values are at hand: on the CPU, not traced."""
-    traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
-    return tensor.device.type == 'cpu' and not traced
+__all__ = ['beyond', 'replace_non_finite']
 
 
 def replace_non_finite(cost: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .device import to_device
 from .finite import replace_non_finite
-from .transfer import to_device
 
 __all__ = ['Bounds', 'MatchingProblem', 'valid_mask']
 

@@ -4,14 +4,14 @@ import math
 
 import pytest
 import torch
+from benchmarking.memory import peak_memory
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import UOTAssigner
-from mmdet_uot.assigners.batches import TensorBatch
-from mmdet_uot.benchmark.memory import peak_memory
+from mmdet_uot.inputs.from_instances import TensorBatch
 
 CPU = torch.device('cpu')
 # What does not grow with the batch: a few images' overlaps.

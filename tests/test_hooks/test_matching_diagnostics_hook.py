@@ -24,11 +24,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 
-from mmdet_uot.hooks import matching_images, matching_timer
-from mmdet_uot.hooks.matching_timer import MatchingTimer
+from mmdet_uot.matched_images import summary as matching_images
+from mmdet_uot.matched_images import timer as matching_timer
+from mmdet_uot.matched_images.record import record_matching
+from mmdet_uot.matched_images.samples import load_dataset
+from mmdet_uot.matched_images.timer import MatchingTimer
 from mmdet_uot.visualization import draw_matching, draw_plan, read_log, to_rgb
-from mmdet_uot.visualization.record import record_matching
-from mmdet_uot.visualization.samples import load_dataset
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 HOOK = dict(type='MatchingDiagnosticsHook', num_images=5)

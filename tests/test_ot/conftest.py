@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-import mmdet_uot.ot.native
+import mmdet_uot.ot.scaling.compiled
 from mmdet_uot.native import library
 
 SOLVERS = ('torch', 'compiled') if library() else ('torch',)
@@ -23,7 +23,9 @@ def each_solver(request):
     """Every test once with each solver of the CPU."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == 'torch':
-            patch.setattr(mmdet_uot.ot.native, 'can_read', lambda *_: False)
+            patch.setattr(
+                mmdet_uot.ot.scaling.compiled, 'can_read', lambda *_: False
+            )
         yield request.param
 
 

@@ -5,12 +5,7 @@ import math
 import pytest
 import torch
 
-from mmdet_uot.ot import (
-    MatchingProblem,
-    concatenate,
-    solve,
-    two_stage,
-)
+from mmdet_uot.ot import MatchingProblem, concatenate, solve, two_stage
 
 BAD = [math.nan, math.inf, -math.inf]
 PLACES = {

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarking import timing
+from benchmarking.algorithm import accuracy, scaling_algorithm
+from benchmarking.cases import WORKLOADS, draw_case
+from benchmarking.competitors import HUNGARIAN, OURS, SOLVERS, calls
+from benchmarking.memory import peak_memory
+from benchmarking.task import random_task
+from benchmarking.training_step import MATCHINGS, TrainingStep
 from mmdet.registry import TASK_UTILS
 
-from mmdet_uot.benchmark import timing
-from mmdet_uot.benchmark.algorithm import accuracy, scaling_algorithm
-from mmdet_uot.benchmark.cases import WORKLOADS, draw_case
-from mmdet_uot.benchmark.memory import peak_memory
-from mmdet_uot.benchmark.solvers import HUNGARIAN, OURS, SOLVERS, calls
-from mmdet_uot.benchmark.task import random_task
-from mmdet_uot.benchmark.training_step import MATCHINGS, TrainingStep
 from mmdet_uot.ot import hungarian, sinkhorn, two_stage
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark_matching.py'

@@ -11,10 +11,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmdet_uot.visualization.detector import build_detector
+from mmdet_uot.matched_images.detector import build_detector
+from mmdet_uot.matched_images.record import record_matching
+from mmdet_uot.matched_images.samples import load_dataset
 from mmdet_uot.visualization.epochs_figure import kept_share
-from mmdet_uot.visualization.record import record_matching
-from mmdet_uot.visualization.samples import load_dataset
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / 'tools' / 'plot_matching.py'

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mmdet_uot.matched_images.example import example_problem
 from mmdet_uot.ot import (
     MatchingProblem,
     closest_ground_truth,
@@ -14,7 +15,6 @@ from mmdet_uot.ot import (
     sinkhorn,
 )
 from mmdet_uot.visualization import draw_grid
-from mmdet_uot.visualization.example import example_problem
 
 INF = math.inf
 CORNERS = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_uot.ot import TransportPlan, solve
-from mmdet_uot.visualization import draw_matchers, draw_matching, to_rgb
-from mmdet_uot.visualization.example import (
+from mmdet_uot.matched_images.example import (
     example_matchers,
     example_problem,
 )
+from mmdet_uot.ot import TransportPlan, solve
+from mmdet_uot.visualization import draw_matchers, draw_matching, to_rgb
 from mmdet_uot.visualization.links import (
     BACKGROUND_SHARE,
     LINE_WIDTH,

@@ -10,6 +10,10 @@ import pytest
 from mmengine.visualization import Visualizer
 
 import mmdet_uot.visualization
+from mmdet_uot.matched_images.example import (
+    example_matchers,
+    example_problem,
+)
 from mmdet_uot.visualization import (
     draw_curves,
     draw_epochs,
@@ -18,10 +22,6 @@ from mmdet_uot.visualization import (
     draw_matching,
     draw_plan,
     to_rgb,
-)
-from mmdet_uot.visualization.example import (
-    example_matchers,
-    example_problem,
 )
 from mmdet_uot.visualization.logs import Curve, TrainingLog
 from mmdet_uot.visualization.style import COLORS, letters, save

@@ -1,0 +1,80 @@
+"""A hard matching as mmdet's AssignResult."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..inputs.bad_numbers import is_good_box
+from ..inputs.instances import fields
+
+__all__ = ['to_assign_result']
+
+
+def to_assign_result(
+    indices: Tensor,
+    ignored: Tensor,
+    pred_instances: InstanceData,
+    gt_instances: InstanceData,
+) -> AssignResult:
+    """Turns a hard matching into what stock heads and samplers expect.
+
+    Args:
+        indices (Tensor): (N,) int64 ground truth index, -1 for background.
+        ignored (Tensor): (N,) bool.
+        pred_instances (InstanceData): With ``bboxes`` or ``priors``.
+        gt_instances (InstanceData): With ``bboxes`` and ``labels``.
+
+    Returns:
+        AssignResult: See :meth:`UOTAssigner.assign`.
+    """
+    (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
+    labels = torch.full_like(indices, -1)
+    matched = indices >= 0
+    labels[matched] = gt_labels[indices[matched]].to(labels)
+    return _Result(
+        num_gts=len(gt_instances),
+        gt_inds=(indices + 1).masked_fill(ignored, -1),
+        max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
+        labels=labels,
+        may_be_sampled=_have_good_boxes(gt_instances),
+    )
+
+
+class _Result(AssignResult):
+    """Keeps ground truths that take no part from becoming proposals."""
+
+    def __init__(self, *args, may_be_sampled: Tensor | None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.may_be_sampled = may_be_sampled
+
+    def add_gt_(self, gt_labels: Tensor) -> None:
+        """Adds the ground truths as predictions matched to themselves."""
+        super().add_gt_(gt_labels)
+        if self.may_be_sampled is not None:
+            own = self.gt_inds[: len(gt_labels)]
+            own.masked_fill_(~self.may_be_sampled, -1)
+
+
+def _have_good_boxes(gt_instances: InstanceData) -> Tensor | None:
+    if 'bboxes' not in gt_instances:
+        return None
+    return is_good_box(get_box_tensor(gt_instances.bboxes))
+
+
+def _max_overlaps(
+    pred_instances: InstanceData, gt_instances: InstanceData, ignored: Tensor
+) -> Tensor | None:
+    name = next((k for k in ('bboxes', 'priors') if k in pred_instances), None)
+    if name is None or 'bboxes' not in gt_instances:
+        return None
+    boxes = get_box_tensor(pred_instances.get(name)).float()
+    if len(gt_instances) == 0:
+        overlaps = boxes.new_zeros(len(boxes))
+    else:
+        gt_boxes = get_box_tensor(gt_instances.bboxes).float()
+        overlaps = bbox_overlaps(gt_boxes, boxes).nan_to_num_(0.0).amax(0)
+    return overlaps.masked_fill(ignored, -1.0)

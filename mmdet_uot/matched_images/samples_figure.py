@@ -1,0 +1,94 @@
+"""Images of a dataset with their boxes, as a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from mmdet.structures.bbox import get_box_tensor
+
+from ..visualization.links import add_boxes
+from ..visualization.style import WIDTH, new_figure
+from .samples import pixels
+
+__all__ = ['draw_samples']
+
+COLUMNS = 3
+# Inches.
+MOST_HEIGHT = 6.5
+
+
+def draw_samples(
+    samples: Sequence[dict],
+    *,
+    classes: Sequence[str] | None = None,
+    title: str = 'Samples',
+) -> Figure:
+    """Draws images with their ground truths (Fig. 15).
+
+    Args:
+        samples (Sequence[dict]): Of a dataset: ``inputs`` (3, H, W), BGR, and
+            ``data_samples`` with ``gt_instances``.
+        classes (Sequence[str], optional): Names that are written into the
+            boxes, by label. Defaults to None: no names.
+        title (str): Heading. Defaults to 'Samples'.
+
+    Returns:
+        Figure: With one axes per image, labelled by its file.
+
+    Raises:
+        ValueError: If a sample has no ground truths.
+    """
+    if not all('gt_instances' in sample['data_samples'] for sample in samples):
+        raise ValueError(
+            'the samples have no gt_instances; add LoadAnnotations to the '
+            'pipeline'
+        )
+    images = [pixels(sample) for sample in samples]
+    columns = min(COLUMNS, len(samples))
+    rows = -(-len(samples) // columns)
+    aspect = max(image.shape[0] / image.shape[1] for image in images)
+    width = min(WIDTH / columns, MOST_HEIGHT / aspect)
+    figure = new_figure(0.5 + rows * (width * aspect + 0.3))
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, image, sample in zip_longest(grid, images, samples):
+        axes.set_axis_off()
+        if sample is None:
+            continue
+        meta = sample['data_samples']
+        boxes = get_box_tensor(meta.gt_instances.bboxes).numpy()
+        height, width = image.shape[:2]
+        axes.imshow(image, extent=(0, width, height, 0))
+        # Seen on any image: white on black.
+        add_boxes(axes, boxes, 'black', width=2.4)
+        add_boxes(axes, boxes, 'white')
+        if classes is not None:
+            _add_names(axes, boxes, meta.gt_instances.labels.numpy(), classes)
+        file = Path(meta.img_path).name
+        objects = 'object' if len(boxes) == 1 else 'objects'
+        axes.set_label(file)
+        axes.set_title(f'{file}: {len(boxes)} {objects}', fontsize='small')
+    return figure
+
+
+def _add_names(
+    axes: Axes, boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> None:
+    for (left, top, *_), label in zip(boxes, labels, strict=True):
+        axes.annotate(
+            classes[label],
+            (left, top),
+            xytext=(1.5, -1.5),
+            textcoords='offset points',
+            va='top',
+            fontsize=6.5,
+            color='white',
+            path_effects=[withStroke(linewidth=1.5, foreground='black')],
+            clip_on=True,
+        )

@@ -1,0 +1,1 @@
+from helpers.draw import draw  # noqa: F401

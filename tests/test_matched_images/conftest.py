@@ -1,0 +1,1 @@
+from helpers.matched import match  # noqa: F401

@@ -1,0 +1,307 @@
+"""The fused kernel: in Triton's interpreter, or on a GPU if there is one."""
+
+import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmdet_uot.ot import MatchingProblem, sinkhorn
+from mmdet_uot.ot.scaling import compiled as native
+from mmdet_uot.ot.scaling import triton as fused
+
+COMPILE = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+
+spec = spec_from_file_location('kernel', sys.argv[1])
+module = module_from_spec(spec)
+spec.loader.exec_module(module)
+solve_images = module.solve_images
+doubles = ('numbers', 'pred_potential', 'gt_potential', 'marginal_error')
+singles = ('cost', 'pred_mass', 'gt_mass', 'weights')
+for wide in (False, True):
+    fixed = dict(WIDE=wide, ROWS=64, COLUMNS=32, cost_row=1, weights_row=1)
+    types = dict.fromkeys(solve_images.arg_names, 'i32')
+    types |= dict.fromkeys(fixed, 'constexpr')
+    types |= dict.fromkeys(doubles, '*fp64') | dict.fromkeys(singles, '*fp32')
+    source = ASTSource(solve_images, types, fixed)
+    assert compile(source, GPUTarget('cuda', 80, 32)).asm['cubin']
+"""
+KERNEL_FILE = Path(fused.__file__).with_name('_triton_kernel.py')
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+if DEVICE == 'cpu':
+    # Triton reads this when it is first imported, which the tests do.
+    os.environ['TRITON_INTERPRET'] = '1'
+
+INF = math.inf
+TAUS = (0.0, 1e-3, 0.01, 1.0, 100.0, INF)
+SSD = dict(epsilon=0.0112, tau1=100.0, tau2=0.01)
+BALANCED = dict(epsilon=0.0189, tau1=INF, tau2=INF)
+SOFT = dict(epsilon=0.0112, tau1=1.0, tau2=1.0)
+# No predictions, no objects, more objects than predictions, several blocks.
+SHAPES = ((0, 2), (1, 0), (3, 9), (7, 7), (40, 6))
+
+pytestmark = pytest.mark.filterwarnings('ignore:overflow:RuntimeWarning')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _in_torch():
+    """What is compared with is the eager solver, not the compiled one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, 'can_read', lambda *tensors: False)
+        yield
+
+
+def to(problem, *target):
+    """The problem on another device or in another dtype."""
+    tensors = (problem.cost, problem.pred_mass, problem.gt_mass)
+    moved = (tensor.to(*target) for tensor in tensors)
+    return MatchingProblem(*moved, problem.bounds)
+
+
+def solve_fused(problem, *, epsilon, tau1=INF, tau2=INF, num_iters=20):
+    return fused._launch(
+        fused._kernel(), to(problem, DEVICE), epsilon, tau1, tau2, num_iters
+    )
+
+
+def close(actual, expected):
+    """To 1e-5 absolutely, and relatively beyond 1."""
+    actual, expected = actual.cpu().double(), expected.double()
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+def check(problem, **options):
+    """Everything that a plan holds is that of the eager solver."""
+    plan, eager = solve_fused(problem, **options), sinkhorn(problem, **options)
+    assert not plan.weights[problem.padding.to(DEVICE)].any()
+    for name, expected in vars(eager).items():
+        actual = getattr(plan, name)
+        assert actual.dtype == expected.dtype
+        assert actual.stride() == expected.stride()
+    close(plan.weights, eager.weights)
+    # In float32 the eager marginal error is rounded by more than that.
+    exact = sinkhorn(to(problem, torch.float64), **options)
+    for name, expected in vars(exact).items():
+        close(getattr(plan, name), expected)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Sixteen predictions at a time, or fewer if there are many columns."""
+    tile = dict.fromkeys((torch.float32, torch.float64), 256)
+    monkeypatch.setattr(fused, '_TILE', tile)
+
+
+@pytest.fixture
+def make_problem(cost_families):
+    """A batch of several shapes; bounded costs have float32 exponents."""
+
+    def make(family, bounded, shapes=SHAPES, seed=0):
+        costs = [cost_families(*shape, seed)[family] for shape in shapes]
+        problem = MatchingProblem.from_costs(costs, 0.5)
+        if not bounded:
+            return problem
+        cost = problem.cost / problem.cost.abs().amax()
+        return MatchingProblem.from_padded(
+            cost[..., :-1],
+            (torch.arange(cost.shape[2] - 1) < torch.tensor(shapes)[:, 1:]),
+            cost[..., -1],
+            torch.arange(cost.shape[1]) < torch.tensor(shapes)[:, :1],
+            max_cost=1.0,
+        )
+
+    return make
+
+
+class TestEqualToTheEagerSolver:
+    @pytest.mark.parametrize('tau1', TAUS)
+    @pytest.mark.parametrize('tau2', TAUS)
+    def test_all_mass_constraints(self, tau1, tau2, make_problem):
+        case = TAUS.index(tau1) + TAUS.index(tau2)
+        family = ('uniform', 'geometric', 'iou', 'equal')[case % 4]
+        problem = make_problem(family, bounded=case % 2 == 0, seed=case)
+        epsilon = (0.0112, 0.1)[case % 3 > 0]
+        check(problem, epsilon=epsilon, tau1=tau1, tau2=tau2, num_iters=4)
+
+    @pytest.mark.parametrize('bounded', [True, False])
+    @pytest.mark.parametrize('options', [SSD, BALANCED, SOFT])
+    @pytest.mark.parametrize('num_iters', [1, 2, 12])
+    def test_every_number_of_iterations_in_blocks(
+        self, num_iters, options, bounded, make_problem, small_blocks
+    ):
+        shapes = ((40, 6), (13, 3))
+        problem = make_problem('iou', bounded, shapes)
+        check(problem, **options, num_iters=num_iters)
+
+    @pytest.mark.parametrize('options', [SSD, BALANCED])
+    @pytest.mark.parametrize('shape', [(100, 30), (37, 60), (300, 15)])
+    def test_sizes_of_detectors(self, shape, options, make_problem):
+        check(make_problem('uniform', True, [shape]), **options)
+
+    @pytest.mark.parametrize('options', [SSD, BALANCED, SOFT])
+    @pytest.mark.parametrize('family', ['detr', 'contested', 'unequal'])
+    def test_hard_costs_against_the_oracle(
+        self, family, options, make_problem, scaling_algorithm
+    ):
+        """Exponents of some hundreds, where the eager one has a floor."""
+        problem = make_problem(family, False, ((40, 7), (3, 9)))
+        plan = solve_fused(problem, **options, num_iters=10)
+        oracle = scaling_algorithm(problem, **options, num_iters=10)
+        close(plan.weights, oracle)
+        f, g = plan.pred_potential.cpu(), plan.gt_potential.cpu()
+        log_plan = (f[:, :, None] + g[:, None] - problem.cost.double()) / (
+            options['epsilon']
+        )
+        N = problem.num_preds.view(-1, 1, 1)
+        close(N * log_plan.exp(), oracle)
+
+    @pytest.mark.parametrize('tau1, tau2', [(INF, INF), (1.0, 0.5), (0, INF)])
+    def test_one_epsilon_per_image(self, tau1, tau2, make_problem):
+        problem = make_problem('geometric', True, ((5, 3), (7, 7), (9, 2)))
+        epsilon = torch.tensor([1e-3, 0.05, 1.0], dtype=torch.float64)
+        check(problem, epsilon=epsilon, tau1=tau1, tau2=tau2, num_iters=10)
+
+    @pytest.mark.parametrize('tau1, tau2', [(INF, INF), (1.0, 0.5), (INF, 0)])
+    def test_masses_of_any_size(self, tau1, tau2, make_problem):
+        cost = make_problem('uniform', True, [(12, 5)] * 3).cost
+        generator = torch.Generator().manual_seed(0)
+        a = torch.rand(cost.shape[:2], generator=generator) + 0.01
+        b = torch.rand(cost[:, 0].shape, generator=generator) + 0.01
+        a[:, ::5] = b[:, 1] = b[0, -1] = 0.0
+        a, b = (mass / mass.sum(1, keepdim=True) for mass in (a, b))
+        problem = MatchingProblem(cost, a, b)
+        check(problem, epsilon=0.1, tau1=tau1, tau2=tau2, num_iters=8)
+
+
+class TestMemory:
+    @pytest.mark.parametrize('bounded', [True, False])
+    def test_padding_is_not_read(self, bounded, make_problem, small_blocks):
+        problem = make_problem('uniform', bounded, ((40, 0), (13, 9)))
+        clean = solve_fused(problem, **SSD, num_iters=3)
+        problem.cost[problem.padding] = math.nan
+        dirty = solve_fused(problem, **SSD, num_iters=3)
+        assert torch.equal(dirty.weights, clean.weights)
+        assert torch.equal(dirty.marginal_error, clean.marginal_error)
+
+    def test_any_layout_of_the_cost(self, make_problem, small_blocks):
+        problem = make_problem('uniform', True, ((40, 6), (13, 3)))
+        expected = solve_fused(problem, **SSD, num_iters=3).weights
+        B, N, columns = problem.cost.shape
+        larger = torch.full((B, 2 * N, 3 * columns), math.nan)
+        larger[:, ::2, ::3] = problem.cost
+        for cost in (problem.cost.contiguous(), larger[:, ::2, ::3]):
+            other = MatchingProblem(
+                cost, problem.pred_mass, problem.gt_mass, problem.bounds
+            )
+            plan = solve_fused(other, **SSD, num_iters=3)
+            torch.testing.assert_close(plan.weights, expected)
+
+
+class TestChoice:
+    @pytest.fixture
+    def problem(self, make_problem):
+        return make_problem('uniform', True, ((9, 3),))
+
+    @pytest.fixture
+    def on_gpu(self, monkeypatch):
+        """The CPU's tensors, in the interpreter, count as a GPU's."""
+        monkeypatch.setattr(fused, '_failures', [])
+        monkeypatch.setattr(fused, '_fits', lambda cost: True)
+
+    def test_a_gpu_is_given_the_fused_kernel(
+        self, problem, on_gpu, monkeypatch
+    ):
+        launches = []
+
+        def launch(*args):
+            launches.append(args)
+            return plan
+
+        plan = solve_fused(problem, **SSD)
+        monkeypatch.setattr(fused, '_launch', launch)
+        assert sinkhorn(problem, **SSD) is plan
+        assert launches == [
+            (fused._kernel(), problem, 0.0112, 100.0, 0.01, 20)
+        ]
+
+    def test_what_does_not_fit_is_left_to_the_eager_solver(self, problem):
+        fits = fused._fits
+        assert not fits(problem.cost.to('cpu'))
+        assert not fits(problem.cost.to('meta'))
+        with torch._subclasses.FakeTensorMode():
+            cost = torch.empty(2, 100, 31, device='cuda')
+            assert cost.device.type == 'cuda' and not fits(cost)
+
+    @pytest.mark.parametrize(
+        'num_preds, columns, fits',
+        [
+            (100, 31, True),
+            (300, 31, True),
+            (900, 31, True),
+            (900, 128, True),
+            (900, 201, False),
+            (8732, 1, False),
+            (8732, 31, False),
+            (1, 4000, False),
+        ],
+    )
+    def test_one_program_per_image_is_for_decoders(
+        self, num_preds, columns, fits
+    ):
+        assert fused._is_small(num_preds, columns) == fits
+
+    def test_without_triton_the_eager_solver_is_used(
+        self, problem, on_gpu, monkeypatch
+    ):
+        monkeypatch.setitem(
+            sys.modules, 'mmdet_uot.ot.scaling._triton_kernel', None
+        )
+        fused._kernel.cache_clear()
+        try:
+            assert fused._kernel() is None
+            assert fused.try_fused(problem, 0.1, INF, INF, 5) is None
+            assert sinkhorn(problem, **SSD).weights.isfinite().all()
+        finally:
+            fused._kernel.cache_clear()
+
+    def test_a_kernel_that_fails_is_reported_once_and_replaced(
+        self, problem, on_gpu, monkeypatch
+    ):
+        class Broken:
+            tries = 0
+
+            def __getitem__(self, grid):
+                self.tries += 1
+                raise RuntimeError('no C compiler')
+
+        broken = Broken()
+        monkeypatch.setattr(fused, '_kernel', lambda: broken)
+        with pytest.warns(UserWarning, match='no C compiler'):
+            first = sinkhorn(problem, **SSD)
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            second = sinkhorn(problem, **SSD)
+        assert broken.tries == 1
+        monkeypatch.undo()
+        eager = sinkhorn(problem, **SSD)
+        assert torch.equal(first.weights, eager.weights)
+        assert torch.equal(second.weights, eager.weights)
+
+    def test_the_kernel_compiles_for_gpus(self, tmp_path):
+        """Its types fit, which the interpreter does not check."""
+        run = subprocess.run(
+            [sys.executable, '-c', COMPILE, KERNEL_FILE],
+            env=os.environ
+            | dict(TRITON_INTERPRET='0', TRITON_CACHE_DIR=str(tmp_path)),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
