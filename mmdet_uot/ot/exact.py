@@ -3,6 +3,7 @@ r"""The corners of the problem without regularisation, epsilon = 0."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
 
 __all__ = [
+    'EXACT_CORNERS',
+    'check_corner',
     'closest_ground_truth',
     'closest_prediction',
     'hungarian',
@@ -118,6 +121,25 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
         1, cost.argmin(1), column, 'amax'
     )
     return _hard_plan(problem, torch.where(first >= 0, first, second))
+
+
+# (tau1, tau2) -> matcher at epsilon = 0.
+EXACT_CORNERS: dict[
+    tuple[float, float], Callable[[MatchingProblem], TransportPlan]
+] = {
+    (math.inf, math.inf): hungarian,
+    (math.inf, 0.0): closest_ground_truth,
+    (0.0, math.inf): closest_prediction,
+}
+
+
+def check_corner(tau1: float, tau2: float) -> None:
+    """Raises ValueError if epsilon = 0 has no exact matcher there."""
+    if (tau1, tau2) not in EXACT_CORNERS:
+        raise ValueError(
+            f'epsilon=0 with tau1={tau1}, tau2={tau2} has no exact matcher; '
+            f'use one of (tau1, tau2) = {list(EXACT_CORNERS)}, or epsilon > 0'
+        )
 
 
 def _without_padding(problem: MatchingProblem) -> Tensor:

@@ -29,12 +29,15 @@ class Bounds(NamedTuple):
         mass_ratio (float): No positive mass is less than the total mass
             divided by this.
         finite_padding (bool): The costs in the padding are finite.
+        num_preds (tuple[int, ...], optional): Numbers of predictions with
+            mass.
     """
 
     max_cost: float = math.inf
     row_minimum: float = math.inf
     mass_ratio: float = math.inf
     finite_padding: bool = False
+    num_preds: tuple[int, ...] | None = None
 
 
 # Match costs of detectors stay far below this.
@@ -249,6 +252,7 @@ class MatchingProblem:
         pred_valid: Tensor,
         max_cost: float = math.inf,
         background_cost: float = math.inf,
+        num_preds: Sequence[int] | None = None,
     ) -> MatchingProblem:
         """Adds the masses of Prop. 1 to finite costs.
 
@@ -262,6 +266,8 @@ class MatchingProblem:
                 inf.
             background_cost (float): What no background cost's magnitude
                 exceeds. Defaults to inf.
+            num_preds (Sequence[int], optional): Numbers of predictions that
+                take part, where they are known. Defaults to None.
 
         Returns:
             MatchingProblem: The problem.
@@ -283,6 +289,7 @@ class MatchingProblem:
                 row_minimum=min(row_minimum, max_cost),
                 mass_ratio=float(max(*cost.shape[1:], 1)),
                 finite_padding=True,
+                num_preds=None if num_preds is None else tuple(num_preds),
             ),
         )
 
