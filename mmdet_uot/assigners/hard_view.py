@@ -1,47 +1,73 @@
-"""A hard matching as mmdet's AssignResult."""
+"""Hard views of a plan, as mmdet's AssignResult."""
 
 from __future__ import annotations
 
 import torch
 from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .._options import check_choice
 from ..inputs.bad_numbers import is_good_box
 from ..inputs.instances import fields
+from ..ot import TransportPlan
 
-__all__ = ['to_assign_result']
+__all__ = ['HARD_VIEWS', 'HardView']
 
 
-def to_assign_result(
-    indices: Tensor,
-    ignored: Tensor,
-    pred_instances: InstanceData,
-    gt_instances: InstanceData,
-) -> AssignResult:
-    """Turns a hard matching into what stock heads and samplers expect.
+# What a view may be; each is a method of the plan.
+HARD_VIEWS = ('best_ground_truth', 'best_prediction', 'one_to_one')
+
+
+@TASK_UTILS.register_module()
+class HardView:
+    """What stock heads and samplers get of a plan.
 
     Args:
-        indices (Tensor): (N,) int64 ground truth index, -1 for background.
-        ignored (Tensor): (N,) bool.
-        pred_instances (InstanceData): With ``bboxes`` or ``priors``.
-        gt_instances (InstanceData): With ``bboxes`` and ``labels``.
+        hard_view (str): ``'best_ground_truth'`` per prediction,
+            ``'best_prediction'`` per ground truth, or ``'one_to_one'``; see
+            the methods of :class:`mmdet_uot.ot.TransportPlan`. Defaults to
+            ``'best_ground_truth'``.
 
-    Returns:
-        AssignResult: See :meth:`UOTAssigner.assign`.
+    Raises:
+        ValueError: If there is no such view.
     """
-    (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
-    labels = torch.full_like(indices, -1)
-    matched = indices >= 0
-    labels[matched] = gt_labels[indices[matched]].to(labels)
-    return _Result(
-        num_gts=len(gt_instances),
-        gt_inds=(indices + 1).masked_fill(ignored, -1),
-        max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
-        labels=labels,
-        may_be_sampled=_have_good_boxes(gt_instances),
-    )
+
+    def __init__(self, *, hard_view: str = 'best_ground_truth') -> None:
+        check_choice('hard_view', hard_view, HARD_VIEWS)
+        self.hard_view = hard_view
+
+    def __call__(
+        self,
+        plan: TransportPlan,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+    ) -> AssignResult:
+        """Turns the plan of one image into what mmdet expects.
+
+        Args:
+            plan (TransportPlan): Weights (1, N, M + 1).
+            pred_instances (InstanceData): With ``bboxes`` or ``priors``.
+            gt_instances (InstanceData): With ``bboxes`` and ``labels``.
+
+        Returns:
+            AssignResult: See :meth:`PlanAssigner.assign`.
+        """
+        indices = getattr(plan, self.hard_view)()[0]
+        ignored = plan.pred_mass[0] == 0
+        (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
+        labels = torch.full_like(indices, -1)
+        matched = indices >= 0
+        labels[matched] = gt_labels[indices[matched]].to(labels)
+        return _Result(
+            num_gts=len(gt_instances),
+            gt_inds=(indices + 1).masked_fill(ignored, -1),
+            max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
+            labels=labels,
+            may_be_sampled=_have_good_boxes(gt_instances),
+        )
 
 
 class _Result(AssignResult):

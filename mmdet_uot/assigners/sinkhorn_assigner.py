@@ -20,20 +20,9 @@ class SinkhornAssigner(UOTAssigner):
     is the Hungarian algorithm.
 
     Args:
-        match_costs (list[dict] | dict, optional): See :class:`UOTAssigner`.
         background_cost (float | Sequence): A constant changes nothing
             but the way to convergence. Defaults to 0.
-        epsilon (float, optional): See :class:`UOTAssigner`.
-        epsilon0 (float, optional): See :class:`UOTAssigner`.
-        epsilon_rule (str): See :class:`UOTAssigner`.
-        num_iters (int): See :class:`UOTAssigner`.
-        cost_scaling (str): See :class:`UOTAssigner`.
-        hard_view (str, optional): See :class:`UOTAssigner`. Defaults to
-            ``'one_to_one'``.
-        ignore_iof_thr (float): See :class:`UOTAssigner`.
-        ignore_wrt_candidates (bool): See :class:`UOTAssigner`.
-        bad_costs (str): See :class:`UOTAssigner`.
-        memory_budget (int): See :class:`UOTAssigner`.
+        epsilon (float, optional): See :class:`UOTAssigner`, as all others.
 
     Raises:
         TypeError: If an option is of another type.

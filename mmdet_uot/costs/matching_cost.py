@@ -1,10 +1,11 @@
-"""From predictions and ground truths to a matching problem."""
+"""The cost of a matching problem, whatever its numbers hold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import (
@@ -18,11 +19,14 @@ from .._options import check_choice
 from ..inputs.bad_numbers import BadNumberLog, is_good
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
-from ..ot import MatchingProblem, beyond, may_hold
+from ..ot import beyond, may_hold
 from .bad_costs import BAD_COSTS, describe_problem
 from .whole_batch import add_cost, batched_cost
 
-__all__ = ['ProblemBuilder']
+__all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
+
+# One number, one per prediction, or (cost, number of predictions).
+BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]]
 
 COST_SCALINGS = ('image_max', 'batch_max', 'none')
 
@@ -32,17 +36,60 @@ _OTHER_WAYS = "set bad_costs='replace' or 'skip'"
 _LARGEST = torch.finfo(torch.float32).max
 
 
-class ProblemBuilder:
-    """Adds up match costs and makes them a problem; see :class:`UOTAssigner`.
+class Costs(NamedTuple):
+    """What the pairs of a batch cost.
+
+    Attributes:
+        cost (Tensor): (B, N, M + 1) finite float32, the background last; zero
+            in the padding.
+        gt_valid (Tensor): (B, M) bool, ground truths that take part.
+        pred_valid (Tensor): (B, N) bool, predictions that take part.
+        max_cost (float): What no cost's magnitude exceeds.
+        background_cost (float): What no background cost's magnitude exceeds.
+        num_preds (list[int], optional): Numbers of predictions that take
+            part, where they are known to the host.
+    """
+
+    cost: Tensor
+    gt_valid: Tensor
+    pred_valid: Tensor
+    max_cost: float
+    background_cost: float
+    num_preds: list[int] | None
+
+
+@TASK_UTILS.register_module()
+class MatchingCost:
+    """What a pair costs, what the background costs, and who takes part.
 
     Args:
-        match_costs (list[dict] | dict, optional): Match costs, added up.
-            Defaults to ``OneMinusIoUCost``.
-        background_cost (float | Sequence): Cost of the background.
-        cost_scaling (str): What the costs are divided by.
-        bad_costs (str): What becomes of costs that are not finite.
-        ignore_iof_thr (float): Share of a prediction in ignored boxes.
-        ignore_wrt_candidates (bool): What the share is of.
+        match_costs (list[dict] | dict, optional): Match costs, added up;
+            mmdet's own or any other of its interface. Box costs work on
+            ``priors`` where predictions have no ``bboxes``. Defaults to
+            ``OneMinusIoUCost``.
+        background_cost (float | Sequence): Cost of matching a prediction to
+            the background, in the unit of the match costs: one number, one
+            per prediction, or pairs (cost, number of predictions) for runs of
+            them, such as the levels of a pyramid. Defaults to 0.5.
+        cost_scaling (str): What the costs (background included) are divided
+            by: ``'image_max'``, the greatest magnitude in the image;
+            ``'none'``; or ``'batch_max'``, the greatest magnitude in the
+            batch, as the authors' library does, by which a plan depends on
+            the other images. Exact matchers need none. Defaults to
+            ``'image_max'``.
+        bad_costs (str): What becomes of match costs that are NaN, infinite
+            or beyond 1e15: ``'replace'`` makes them twice the greatest other
+            one of the image, and leaves out ground truths with such boxes;
+            ``'skip'`` gives the image no plan; both warn. ``'raise'`` raises
+            a ValueError, for which a GPU waits at every call. A ground truth
+            whose box has no area takes no part in any case. Defaults to
+            ``'replace'``.
+        ignore_iof_thr (float): Predictions of which more than this share
+            lies in an ignored box take no part. 0 or less: none is ignored.
+            Defaults to -1.
+        ignore_wrt_candidates (bool): Whether the share is of the
+            prediction's area rather than of the ignored box's. Defaults to
+            True.
 
     Raises:
         TypeError: If an option is of another type.
@@ -52,12 +99,12 @@ class ProblemBuilder:
     def __init__(
         self,
         *,
-        match_costs: Sequence[dict] | dict | None,
-        background_cost: float | Sequence[float] | Sequence[tuple[float, int]],
-        cost_scaling: str,
-        bad_costs: str,
-        ignore_iof_thr: float,
-        ignore_wrt_candidates: bool,
+        match_costs: Sequence[dict] | dict | None = None,
+        background_cost: BackgroundCost = 0.5,
+        cost_scaling: str = 'image_max',
+        bad_costs: str = 'replace',
+        ignore_iof_thr: float = -1.0,
+        ignore_wrt_candidates: bool = True,
     ) -> None:
         check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
         check_choice('bad_costs', bad_costs, BAD_COSTS)
@@ -79,13 +126,18 @@ class ProblemBuilder:
             partial(describe_problem, terms, bad_costs == 'skip')
         )
 
+    @property
+    def joins_images(self) -> bool:
+        """Whether the costs of an image depend on the others."""
+        return self.cost_scaling == 'batch_max'
+
     def __call__(
         self,
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None],
         exact: bool,
-    ) -> MatchingProblem:
-        """Builds the problem of a batch.
+    ) -> Costs:
+        """Computes the costs of a batch.
 
         Args:
             batch (MatchBatch): B images.
@@ -94,7 +146,7 @@ class ProblemBuilder:
             exact (bool): Whether the matcher is exact and needs no scaling.
 
         Returns:
-            MatchingProblem: Cost (B, N, M + 1).
+            Costs: With the background as the last column.
 
         Raises:
             ValueError: If ``bad_costs`` is ``'raise'`` and there are some.
@@ -128,13 +180,14 @@ class ProblemBuilder:
             cost.copy_(torch.where(bad, beyond(largest), cost))
         if scaled:
             rows /= torch.where(largest > 0, largest, 1.0)
-        return MatchingProblem.from_masks(
+        return Costs(
             rows.mT,
             gt_valid,
             pred_valid,
             # Bad costs are 2: the solver need not be exact for those.
             max_cost=1.0 if scaled else math.inf,
             background_cost=self.largest_background,
+            num_preds=batch.num_preds,
         )
 
     def _rows(
@@ -213,9 +266,7 @@ class ProblemBuilder:
         return largest
 
 
-def _parse_background(
-    value: float | Sequence[float] | Sequence[tuple[float, int]],
-) -> float | Tensor:
+def _parse_background(value: BackgroundCost) -> float | Tensor:
     """One number, or (N,) float64."""
     numbers = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):

@@ -24,25 +24,27 @@ class Preset:
         solver (Solver): Who solves it.
         tau1 (float): Weight of the predictions' mass constraint.
         tau2 (float): Weight of the ground truths' mass constraint.
-        view (str, optional): Hard view of the plan for stock heads. Defaults
-            to that of the numbers, see :func:`hard_view`.
+        view (str): Hard view of the plan for stock heads, a method of
+            :class:`TransportPlan`. Defaults to ``'best_ground_truth'``.
     """
 
     solver: Solver
     tau1: float
     tau2: float
-    view: str | None = None
+    view: str = 'best_ground_truth'
 
 
 PRESETS: dict[str, Preset] = {
-    'hungarian': Preset(ExactSolver(), math.inf, math.inf),
+    'hungarian': Preset(ExactSolver(), math.inf, math.inf, 'one_to_one'),
     'closest_ground_truth': Preset(ExactSolver(), math.inf, 0.0),
-    'closest_prediction': Preset(ExactSolver(), 0.0, math.inf),
+    'closest_prediction': Preset(
+        ExactSolver(), 0.0, math.inf, 'best_prediction'
+    ),
     'ssd_two_stage': Preset(TwoStageSolver(), math.inf, 0.0),
     'softmax_over_ground_truths': Preset(ScalingSolver(), math.inf, 0.0),
-    'softmax_over_predictions': Preset(ScalingSolver(), 0.0, math.inf),
-    'dual_softmax': Preset(
-        DualSoftmaxSolver(), math.inf, math.inf, 'best_ground_truth'
+    'softmax_over_predictions': Preset(
+        ScalingSolver(), 0.0, math.inf, 'best_prediction'
     ),
-    'balanced': Preset(ScalingSolver(), math.inf, math.inf),
+    'dual_softmax': Preset(DualSoftmaxSolver(), math.inf, math.inf),
+    'balanced': Preset(ScalingSolver(), math.inf, math.inf, 'one_to_one'),
 }

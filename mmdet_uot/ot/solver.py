@@ -285,6 +285,13 @@ class ScalingSolver(_RegularisedSolver):
         numbers = Numbers(epsilon, tau1, tau2, self.num_iters)
         return solve_scaling(problem, numbers, overwrite_cost)
 
+    def numbers(
+        self, problem: MatchingProblem, tau1: float, tau2: float
+    ) -> Numbers:
+        """The numbers with which a problem is solved; not by ``'support'``."""
+        epsilon = self._scaled_epsilon(problem, self.epsilon_rule)
+        return Numbers(epsilon, tau1, tau2, self.num_iters)
+
 
 @dataclass(frozen=True)
 class DualSoftmaxSolver(_RegularisedSolver):

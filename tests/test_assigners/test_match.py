@@ -198,7 +198,7 @@ def test_background_cost_per_prediction(draw):
 
 def test_anchors_match_as_boxes_do(assigner, draw):
     if any('Class' in type(c).__name__ for c in assigner.match_costs):
-        assigner.problem_builder.match_costs = assigner.match_costs[-1:]
+        assigner.cost.match_costs = assigner.match_costs[-1:]
     anchors, gts = draw.anchors(20), draw.gts(3)
     boxes = InstanceData(bboxes=anchors.priors)
     assert torch.equal(

@@ -134,7 +134,7 @@ def test_all_layers_of_an_image_are_told_at_once(budget, batch, log):
     assert f'not finite: {entries}, from OneMinusProbCost;' in costs[0]
     assert all(line.startswith('image 2 of the batch') for line in costs)
     assert all(line.startswith('image 1 of the batch') for line in boxes)
-    assert assigner.problem_builder.log.num_entries == 20
+    assert assigner.cost.log.num_entries == 20
 
 
 def test_the_log_of_a_long_training_stays_short(log):
@@ -295,11 +295,11 @@ def test_little_memory_gives_the_same_plan(images, assigner, batch):
     preds, gts, metas = batch
     whole = assigner.match(preds, gts, metas).weights
     # 20 predictions, at most 5 ground truths.
-    entry = InstanceBatch(*batch).entry_bytes(assigner.matcher.copies)
+    entry = InstanceBatch(*batch).entry_bytes(assigner.solver.copies)
     assigner.memory_budget = images * entry
     parts = list(
         InstanceBatch(*batch).parts(
-            assigner.memory_budget, assigner.matcher.copies
+            assigner.memory_budget, assigner.solver.copies
         )
     )
     assert len(parts) == math.ceil(3 / images)
