@@ -12,6 +12,7 @@ from torch import Tensor
 from .._options import check_choice
 from ..inputs.bad_numbers import is_good_box
 from ..inputs.instances import fields
+from ..masses import Mass
 from ..ot import TransportPlan
 
 __all__ = ['HARD_VIEWS', 'HardView']
@@ -26,22 +27,28 @@ class HardView:
     """What stock heads and samplers get of a plan.
 
     Args:
-        hard_view (str): ``'best_ground_truth'`` per prediction,
+        hard_view (str, optional): ``'best_ground_truth'`` per prediction,
             ``'best_prediction'`` per ground truth, or ``'one_to_one'``; see
             the methods of :class:`mmdet_uot.ot.TransportPlan`. Defaults to
-            ``'best_ground_truth'``.
+            None, which follows the masses' weights: the first if ground
+            truths take what comes (tau2 < 1 unit of the costs), the second if
+            predictions do (tau1 < 1), else the third. A ground truth that
+            asks for the mass of one prediction shares it among several, of
+            which none may have it as its best.
 
     Raises:
         ValueError: If there is no such view.
     """
 
-    def __init__(self, *, hard_view: str = 'best_ground_truth') -> None:
-        check_choice('hard_view', hard_view, HARD_VIEWS)
+    def __init__(self, *, hard_view: str | None = None) -> None:
+        if hard_view is not None:
+            check_choice('hard_view', hard_view, HARD_VIEWS)
         self.hard_view = hard_view
 
     def __call__(
         self,
         plan: TransportPlan,
+        mass: Mass,
         pred_instances: InstanceData,
         gt_instances: InstanceData,
     ) -> AssignResult:
@@ -49,13 +56,15 @@ class HardView:
 
         Args:
             plan (TransportPlan): Weights (1, N, M + 1).
+            mass (Mass): What the plan was asked for.
             pred_instances (InstanceData): With ``bboxes`` or ``priors``.
             gt_instances (InstanceData): With ``bboxes`` and ``labels``.
 
         Returns:
             AssignResult: See :meth:`PlanAssigner.assign`.
         """
-        indices = getattr(plan, self.hard_view)()[0]
+        view = self.hard_view or _view_of(mass.tau1, mass.tau2)
+        indices = getattr(plan, view)()[0]
         ignored = plan.pred_mass[0] == 0
         (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
         labels = torch.full_like(indices, -1)
@@ -68,6 +77,12 @@ class HardView:
             labels=labels,
             may_be_sampled=_have_good_boxes(gt_instances),
         )
+
+
+def _view_of(tau1: float, tau2: float) -> str:
+    if tau2 < 1:
+        return 'best_ground_truth'
+    return 'best_prediction' if tau1 < 1 else 'one_to_one'
 
 
 class _Result(AssignResult):

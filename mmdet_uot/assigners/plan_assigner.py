@@ -96,14 +96,14 @@ class PlanAssigner(BaseAssigner):
         """The match costs that are added up."""
         return self.cost.match_costs
 
-    def with_numbers(self, **numbers: float) -> tuple[Mass, Solver, HardView]:
-        """Masses, solver and view of which some numbers differ.
+    def with_numbers(self, **numbers: float) -> tuple[Mass, Solver]:
+        """Masses and solver of which some numbers differ.
 
         Args:
             **numbers: Some of tau1, tau2 and the options of the solver.
 
         Returns:
-            tuple[Mass, Solver, HardView]: With the others as they were.
+            tuple[Mass, Solver]: With the others as they were.
 
         Raises:
             ValueError: If they do not take the numbers together.
@@ -117,11 +117,11 @@ class PlanAssigner(BaseAssigner):
                 f'{type(self.solver).__name__} takes no {", ".join(numbers)}'
             ) from None
         solver.check(mass.tau1, mass.tau2)
-        return mass, solver, self.view
+        return mass, solver
 
     def set_numbers(self, **numbers: float) -> None:
         """Goes on with other numbers, see :meth:`with_numbers`."""
-        self.mass, self.solver, self.view = self.with_numbers(**numbers)
+        self.mass, self.solver = self.with_numbers(**numbers)
 
     def match(
         self,
@@ -224,7 +224,7 @@ class PlanAssigner(BaseAssigner):
             [img_meta or {}],
             [gt_instances_ignore],
         )
-        return self.view(plan, pred_instances, gt_instances)
+        return self.view(plan, self.mass, pred_instances, gt_instances)
 
     def problem(
         self,
@@ -258,7 +258,7 @@ class PlanAssigner(BaseAssigner):
     ) -> TransportPlan:
         batch_ignore = batch_ignore or [None] * len(batch)
         budget = self.memory_budget
-        if self.cost.joins_images:
+        if self.cost.scale.joins_images:
             budget = sys.maxsize
         with full_precision(batch.device):
             plans = (

@@ -40,7 +40,7 @@ class SinkhornAssigner(UOTAssigner):
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int = 20,
-        cost_scaling: str = 'image_max',
+        cost_scaling: str | float = 'unit',
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,

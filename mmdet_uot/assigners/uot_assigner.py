@@ -47,8 +47,7 @@ class UOTAssigner(PlanAssigner):
         epsilon (float, optional): See :class:`ScalingSolver`, as
             ``epsilon0``, ``epsilon_rule`` and ``num_iters``. 0 asks for the
             exact matcher of the corner (tau1, tau2).
-        hard_view (str, optional): See :class:`HardView`. Defaults to that of
-            the preset, else to ``'best_ground_truth'``.
+        hard_view (str, optional): See :class:`HardView`.
         memory_budget (int): See :class:`PlanAssigner`.
 
     Raises:
@@ -69,7 +68,7 @@ class UOTAssigner(PlanAssigner):
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int = 20,
-        cost_scaling: str = 'image_max',
+        cost_scaling: str | float = 'unit',
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
@@ -84,9 +83,10 @@ class UOTAssigner(PlanAssigner):
             epsilon0=epsilon0,
             epsilon_rule=epsilon_rule,
             num_iters=num_iters,
-            hard_view=hard_view,
         )
-        mass, solver, view = self.with_numbers()
+        mass, solver = self.with_numbers()
+        if preset is not None and hard_view is None:
+            hard_view = PRESETS[preset].view
         super().__init__(
             cost=MatchingCost(
                 match_costs=match_costs,
@@ -98,11 +98,11 @@ class UOTAssigner(PlanAssigner):
             ),
             mass=mass,
             solver=solver,
-            view=view,
+            view=HardView(hard_view=hard_view),
             memory_budget=memory_budget,
         )
 
-    def with_numbers(self, **numbers: float) -> tuple[Mass, Solver, HardView]:
+    def with_numbers(self, **numbers: float) -> tuple[Mass, Solver]:
         """See :class:`PlanAssigner`; a preset keeps what it fixes."""
         return _translate(**{**self._numbers, **numbers})
 
@@ -111,9 +111,8 @@ def _translate(
     preset: str | None,
     tau1: float | str | None,
     tau2: float | str | None,
-    hard_view: str | None,
     **scaling: Any,
-) -> tuple[Mass, Solver, HardView]:
+) -> tuple[Mass, Solver]:
     """Flat options to the objects that own them."""
     fixed = None
     if preset is not None:
@@ -125,8 +124,7 @@ def _translate(
         tau1=100.0 if tau1 is None else tau1,
         tau2=0.01 if tau2 is None else tau2,
     )
-    view = hard_view or (fixed.view if fixed else 'best_ground_truth')
-    return mass, _solver(fixed, **scaling), HardView(hard_view=view)
+    return mass, _solver(fixed, **scaling)
 
 
 def _solver(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..inputs.from_instances import InstanceBatch
 from ..inputs.match_batch import MatchBatch
+from .span import Span
 
 __all__ = ['BatchedCost']
 
@@ -22,7 +23,7 @@ class BatchedCost(BaseMatchCost):
     """
 
     @property
-    def span(self) -> tuple[float, float]:
+    def span(self) -> Span:
         """Least and greatest cost of a pair."""
         raise NotImplementedError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -19,8 +18,9 @@ from .._options import check_choice
 from ..inputs.bad_numbers import BadNumberLog, is_good
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
-from ..ot import beyond, may_hold
+from ..ot import may_hold
 from .bad_costs import BAD_COSTS, describe_problem
+from .scale import GreatestScale, UnitScale
 from .whole_batch import add_cost, batched_cost
 
 __all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
@@ -28,7 +28,7 @@ __all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
 # One number, one per prediction, or (cost, number of predictions).
 BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]]
 
-COST_SCALINGS = ('image_max', 'batch_max', 'none')
+COST_SCALINGS = ('unit', 'image_max', 'batch_max', 'none')
 
 _OTHER_WAYS = "set bad_costs='replace' or 'skip'"
 
@@ -68,15 +68,20 @@ class MatchingCost:
             ``priors`` where predictions have no ``bboxes``. Defaults to
             ``OneMinusIoUCost``.
         background_cost (float | Sequence): Cost of matching a prediction to
-            the background, in the unit of the match costs: one number, one
+            the background, in the unit of ``cost_scaling``: one number, one
             per prediction, or pairs (cost, number of predictions) for runs of
             them, such as the levels of a pyramid. Defaults to 0.5.
-        cost_scaling (str): What the costs (background included) are divided
-            by: ``'image_max'``, the greatest magnitude in the image;
-            ``'none'``; or ``'batch_max'``, the greatest magnitude in the
-            batch, as the authors' library does, by which a plan depends on
-            the other images. Exact matchers need none. Defaults to
-            ``'image_max'``.
+        cost_scaling (str | float): The unit of the costs, and with it of
+            epsilon, tau1 and tau2. ``'unit'``: what the match costs span
+            together for ordinary pairs (:func:`.span.span_of`), from 0, the
+            best of pairs, to 1, a pair with nothing in common; for costs that
+            declare no span it is measured in the first batch. A number is
+            such a unit, for costs that begin at 0. Three others are not the
+            same for all images, and their background cost is in the unit of
+            the match costs: ``'image_max'``, the greatest magnitude in the
+            image, background included; ``'batch_max'``, that of the batch
+            (of each decoder layer), as in the authors' library; ``'none'``,
+            1. Defaults to ``'unit'``.
         bad_costs (str): What becomes of match costs that are NaN, infinite
             or beyond 1e15: ``'replace'`` makes them twice the greatest other
             one of the image, and leaves out ground truths with such boxes;
@@ -101,12 +106,18 @@ class MatchingCost:
         *,
         match_costs: Sequence[dict] | dict | None = None,
         background_cost: BackgroundCost = 0.5,
-        cost_scaling: str = 'image_max',
+        cost_scaling: str | float = 'unit',
         bad_costs: str = 'replace',
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
     ) -> None:
-        check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
+        if isinstance(cost_scaling, str):
+            check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
+        elif cost_scaling is None or not 0 < cost_scaling <= _LARGEST:
+            raise ValueError(
+                'cost_scaling must be positive and finite, or one of '
+                f'{COST_SCALINGS}, got {cost_scaling!r}'
+            )
         check_choice('bad_costs', bad_costs, BAD_COSTS)
         if not isinstance(ignore_iof_thr, (int, float)):
             raise TypeError(
@@ -117,7 +128,11 @@ class MatchingCost:
         self.background_cost = _parse_background(background_cost)
         largest = torch.as_tensor(self.background_cost).abs().max()
         self.largest_background = largest.item()
-        self.cost_scaling = cost_scaling
+        if cost_scaling in COST_SCALINGS[1:]:
+            self.scale = GreatestScale(cost_scaling)
+        else:
+            unit = None if cost_scaling == 'unit' else cost_scaling
+            self.scale = UnitScale(self.match_costs, unit)
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
         self.ignore_wrt_candidates = ignore_wrt_candidates
@@ -125,11 +140,6 @@ class MatchingCost:
         self.log = BadNumberLog(
             partial(describe_problem, terms, bad_costs == 'skip')
         )
-
-    @property
-    def joins_images(self) -> bool:
-        """Whether the costs of an image depend on the others."""
-        return self.cost_scaling == 'batch_max'
 
     def __call__(
         self,
@@ -152,13 +162,15 @@ class MatchingCost:
             ValueError: If ``bad_costs`` is ``'raise'`` and there are some.
         """
         gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-        if self.ignore_iof_thr > 0:
+        ignores = self.ignore_iof_thr > 0
+        if ignores:
             pred_valid &= ~lies_in_ignored(
                 batch,
                 batch_ignore,
                 self.ignore_iof_thr,
                 self.ignore_wrt_candidates,
             )
+        self.scale.measure(batch, gt_valid, pred_valid)
         rows, term_is_bad = self._rows(batch, gt_valid)
         cost = rows[:, :-1]
         gt_flaws = batch.gt_flaws()
@@ -170,24 +182,20 @@ class MatchingCost:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
+        background = self._background(rows)
+        rows[:, -1] = self.scale.background(background, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
-        scaled = self.cost_scaling != 'none' and not exact
-        if scaled or bad is not None:
-            largest = self._largest(rows)
         if bad is not None:
             bad &= pred_valid.unsqueeze(1)
-            cost.copy_(torch.where(bad, beyond(largest), cost))
-        if scaled:
-            rows /= torch.where(largest > 0, largest, 1.0)
+        max_cost = self.scale(rows, bad, exact, batch.layers)
         return Costs(
             rows.mT,
             gt_valid,
             pred_valid,
-            # Bad costs are 2: the solver need not be exact for those.
-            max_cost=1.0 if scaled else math.inf,
-            background_cost=self.largest_background,
-            num_preds=batch.num_preds,
+            max_cost,
+            self.largest_background,
+            num_preds=None if ignores else batch.num_preds,
         )
 
     def _rows(
@@ -195,7 +203,7 @@ class MatchingCost:
     ) -> tuple[Tensor, Tensor]:
         """(B, M + 1, N) costs, and (T, B) whether a term may be bad.
 
-        The last row is the background; the padding is zero.
+        The last row is the background's, zero as the padding.
         """
         B, N, columns = batch.shape
         rows = torch.zeros((B, columns, N), device=batch.device)
@@ -203,7 +211,6 @@ class MatchingCost:
             add_cost(match_cost, batch, gt_valid, rows[:, :-1])
             for match_cost in self.match_costs
         ]
-        rows[:, -1] = self._background(rows)
         return rows, torch.stack(may_be_bad)
 
     def _tell(
@@ -255,15 +262,6 @@ class MatchingCost:
                 f'({rows.shape[2]}), got shape {tuple(background.shape)}'
             )
         return background
-
-    def _largest(self, rows: Tensor) -> Tensor:
-        """(B, 1, 1) greatest magnitude of the costs (B, M + 1, N)."""
-        # One read each; abs() and aminmax() are several times slower.
-        most, least = rows.amax((1, 2), True), rows.amin((1, 2), True)
-        largest = torch.maximum(most, -least)
-        if self.cost_scaling == 'batch_max':
-            largest = largest.amax().expand_as(largest)
-        return largest
 
 
 def _parse_background(value: BackgroundCost) -> float | Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..inputs.match_batch import MatchBatch
 from .batched_cost import BatchedCost
 from .pairs import of_labels, overlaps
+from .span import Span
 
 __all__ = ['OneMinusIoUCost', 'OneMinusProbCost']
 
@@ -37,9 +38,9 @@ class OneMinusIoUCost(BatchedCost):
         self.iou_mode = iou_mode
 
     @property
-    def span(self) -> tuple[float, float]:
+    def span(self) -> Span:
         """See :class:`BatchedCost`."""
-        return 0.0, (2 if self.iou_mode == 'giou' else 1) * self.weight
+        return Span(0.0, (2 if self.iou_mode == 'giou' else 1) * self.weight)
 
     def of_batch(self, batch: MatchBatch) -> Tensor:
         """See :class:`BatchedCost`."""
@@ -62,9 +63,9 @@ class OneMinusProbCost(BatchedCost):
         self.use_sigmoid = use_sigmoid
 
     @property
-    def span(self) -> tuple[float, float]:
+    def span(self) -> Span:
         """See :class:`BatchedCost`."""
-        return 0.0, self.weight
+        return Span(0.0, self.weight)
 
     def of_batch(self, batch: MatchBatch) -> Tensor:
         """See :class:`BatchedCost`."""

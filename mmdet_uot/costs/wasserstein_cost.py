@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..inputs.match_batch import MatchBatch
 from .batched_cost import BatchedCost
+from .span import Span
 
 __all__ = ['GaussianWassersteinCost', 'gaussian_wasserstein']
 
@@ -91,9 +92,9 @@ class GaussianWassersteinCost(BatchedCost):
         return distance.div_(distance + self.constant).mul_(self.weight)
 
     @property
-    def span(self) -> tuple[float, float]:
+    def span(self) -> Span:
         """See :class:`BatchedCost`."""
-        return 0.0, self.weight
+        return Span(0.0, self.weight)
 
     def of_batch(self, batch: MatchBatch) -> Tensor:
         """See :class:`BatchedCost`."""

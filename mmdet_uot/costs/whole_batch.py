@@ -28,9 +28,6 @@ from .pairs import of_labels, overlaps
 
 __all__ = ['add_cost', 'batched_cost']
 
-_BatchedCost = Callable[[BaseMatchCost, MatchBatch], Tensor]
-_BATCHED: dict[type[BaseMatchCost], _BatchedCost] = {}
-
 
 def add_cost(
     cost: BaseMatchCost, batch: MatchBatch, gt_valid: Tensor, total: Tensor
@@ -80,14 +77,6 @@ def batched_cost(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     return implementation(cost, batch)
 
 
-def _batches(*classes: type[BaseMatchCost]) -> Callable:
-    def register(function: _BatchedCost) -> _BatchedCost:
-        _BATCHED.update(dict.fromkeys(classes, function))
-        return function
-
-    return register
-
-
 def _image_by_image(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     B, N, M = len(batch.preds), max(batch.num_preds), max(batch.num_gts)
     padded = torch.zeros((B, M, N), device=batch.device)
@@ -108,12 +97,10 @@ def _image_by_image(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     return padded
 
 
-@_batches(IoUCost)
 def _iou(cost: IoUCost, batch: MatchBatch) -> Tensor:
     return overlaps(batch, cost.iou_mode).mul_(-cost.weight)
 
 
-@_batches(BBoxL1Cost)
 def _l1(cost: BBoxL1Cost, batch: MatchBatch) -> Tensor:
     pred, gt = batch.boxes, batch.gt_boxes
     if cost.box_format == 'xywh':
@@ -126,14 +113,20 @@ def _l1(cost: BBoxL1Cost, batch: MatchBatch) -> Tensor:
     return total.mul_(cost.weight)
 
 
-@_batches(ClassificationCost)
 def _classification(cost: ClassificationCost, batch: MatchBatch) -> Tensor:
     return -cost.weight * of_labels(batch.scores.softmax(-1), batch)
 
 
-@_batches(FocalLossCost)
 def _focal(cost: FocalLossCost, batch: MatchBatch) -> Tensor:
     p = batch.scores.sigmoid()
     positive = -(p + cost.eps).log() * cost.alpha * (1 - p).pow(cost.gamma)
     negative = -(1 - p + cost.eps).log() * (1 - cost.alpha) * p.pow(cost.gamma)
     return cost.weight * of_labels(positive - negative, batch)
+
+
+_BATCHED: dict[type[BaseMatchCost], Callable[..., Tensor]] = {
+    BBoxL1Cost: _l1,
+    ClassificationCost: _classification,
+    FocalLossCost: _focal,
+    IoUCost: _iou,
+}

@@ -1,7 +1,6 @@
 """Bad numbers, bad ground truths and little memory."""
 
 import copy
-import logging
 import math
 import pickle
 
@@ -9,7 +8,6 @@ import pytest
 import torch
 from mmdet.models.task_modules.samplers import RandomSampler
 from mmdet.structures.bbox import bbox_overlaps
-from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
@@ -43,18 +41,6 @@ def batch(draw):
     for image, meta in enumerate(metas):
         meta['img_path'] = f'train/{image}.png'
     return preds, gts, metas
-
-
-@pytest.fixture
-def log():
-    """Messages of MMEngine's logger."""
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
 
 
 BREAK = {

@@ -30,7 +30,7 @@ _CHUNK_BYTES = {'cpu': 2**21}
 _SUM_LENGTH = 4096
 
 # Exponents are formed in float32 if they are known to be below this.
-_SMALL_EXPONENT = 128.0
+_SMALL_EXPONENT = 160.0
 
 # Kernel entries below exp(-floor) are raised to it. They stay negligible, no
 # sum is zero, and no entry is a subnormal number, which are slow.
