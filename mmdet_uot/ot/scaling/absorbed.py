@@ -85,15 +85,15 @@ class Scaling:
 
     def kernel_iteration(self) -> None:
         """Updates u, then v (Alg. 2, lines 6 and 7), on the kernel."""
-        row_sum = torch.baddbmm(self.tiny, self.gt.factor, self.kernel)
-        self.pred.update(row_sum)
+        row_sum = _product(self.gt.factor, self.kernel)
+        self.pred.update(row_sum + self.tiny)
         column_sum = self.tiny
         for factor, kernel in zip(
             torch.split(self.pred.factor, _SUM_LENGTH, 2),
             self.column_parts,
             strict=True,
         ):
-            column_sum = torch.baddbmm(column_sum, factor, kernel)
+            column_sum = column_sum + _product(factor, kernel)
         self.gt.update(column_sum)
 
     def reduce(self) -> None:
@@ -284,6 +284,13 @@ class _Side:
             self.factor = self.gain / total
         else:
             self.factor = (self.gain * total**-self.exponent).to(self.dtype)
+
+
+def _product(vector: Tensor, matrix: Tensor) -> Tensor:
+    """(B, 1, K) times (B, K, L), which no setting of torch shortens."""
+    if can_look(matrix):
+        return torch.bmm(vector, matrix)
+    return (vector.mT * matrix).sum(1, keepdim=True)
 
 
 def _exponent_dtype(
