@@ -68,8 +68,6 @@ class ProblemBuilder:
             )
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
-        largest = torch.as_tensor(self.background_cost).abs().max()
-        self.largest_background = largest.item()
         self.cost_scaling = cost_scaling
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
@@ -134,7 +132,6 @@ class ProblemBuilder:
             pred_valid,
             # Bad costs are 2: the solver need not be exact for those.
             max_cost=1.0 if scaled else math.inf,
-            background_cost=self.largest_background,
         )
 
     def _rows(

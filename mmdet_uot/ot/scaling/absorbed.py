@@ -35,6 +35,9 @@ _SMALL_EXPONENT = 128.0
 # sum is zero, and no entry is a subnormal number, which are slow.
 _FLOOR = {torch.float32: 80.0, torch.float64: 700.0}
 
+# What a marginal beyond it counts as in the marginal error.
+_GREATEST_MASS = torch.finfo(torch.float32).max
+
 # The logarithm of what takes no part; finite, for differences.
 _NOTHING = -1e30
 
@@ -145,12 +148,16 @@ class Scaling:
             chunk = weights[part].mul_(self.pred.factor[part])
             received.append(chunk.sum(2, keepdim=True).mT)
         # The last half-step once more, with sums exact to the last digits.
-        self.gt.update(torch.cat(received) + self.tiny)
+        before, total = self.gt.factor, torch.cat(received) + self.tiny
+        self.gt.update(total)
+        self.gt.factor = self.gt.factor.where(total.isfinite(), before)
+        most = torch.finfo(weights.dtype).max
         for part in self._parts():
             chunk = weights[part].mul_(self.gt.factor[part].mT)
-            sent.append(chunk.sum(1, keepdim=True))
+            sent.append(chunk.clamp_(max=most).sum(1, keepdim=True))
         log_u, log_v = self.pred.log_scaling, self.gt.log_scaling
-        asked, row_mass = self.pred.asked_mass(), torch.cat(sent)
+        asked = self.pred.asked_mass().clamp(max=_GREATEST_MASS)
+        row_mass = torch.cat(sent).clamp(max=_GREATEST_MASS)
         error = (torch.where(asked.isnan(), row_mass, asked) - row_mass).abs()
         return TransportPlan(
             weights=weights.mT,

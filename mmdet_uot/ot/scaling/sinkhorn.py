@@ -44,11 +44,17 @@ moves :math:`\log u` and :math:`\log v` by at most
           \Bigl(\log R + \frac{r}{\tau_1 + \epsilon} \Bigr),
 
 where 1 / R is the least mass, max(N, n) for the masses of Prop. 1, and r, for
-a soft :math:`\tau_1`, the greatest row minimum of the cost. Iterations that
-may move too far for a float run in the log domain; in between, the factors are
-absorbed before their moves add up to what a float can carry. What is known of
-the problem beforehand decides this. The CPU looks, which costs nothing there,
-and leaves factors that moved less in place; from a GPU nothing is read back.
+a soft :math:`\tau_1`, the greatest magnitude of a row minimum of the cost, or
+of any cost. Iterations that may move too far for a float run in the
+log domain; in between, the factors are absorbed before their moves add up to
+what a float can carry. What is known of the problem beforehand decides this.
+The CPU looks, which costs little there, and leaves factors that moved less in
+place; from a GPU nothing is read back.
+
+**How large a plan.** Without a hard constraint :math:`\log P` may reach
+:math:`r / (\tau_1 + \epsilon)`, or :math:`r / (\tau_2 + \epsilon)` for
+:math:`\tau_1 = 0`. Where that is more than a factor may move, all iterations
+run in the log domain. A weight beyond the greatest float is that float.
 """
 
 from __future__ import annotations
@@ -175,15 +181,28 @@ def _moves(
     tau2: float,
 ) -> tuple[float, float]:
     """The bound d_1 and the contraction of the bounds."""
-    move = math.log(problem.bounds.mass_ratio)
     contraction, least_epsilon = 1.0, 0.0
     if not isinstance(epsilon, Tensor):
         for tau in (tau1, tau2):
             contraction *= 1.0 if math.isinf(tau) else tau / (tau + epsilon)
         least_epsilon = epsilon
-    if 0 < tau1 < math.inf:
-        move += problem.bounds.row_minimum / (tau1 + least_epsilon)
+    move = math.log(problem.bounds.mass_ratio)
+    softness = (tau1 or tau2) + least_epsilon
+    if math.isfinite(softness):
+        level = _largest_cost(problem) / softness if softness else math.inf
+        if level > _MAX_MOVE[problem.cost.dtype]:
+            return math.inf, 1.0
+        move += level
     return move, contraction
+
+
+def _largest_cost(problem: MatchingProblem) -> float:
+    """What no cost's magnitude exceeds; infinity if that is not at hand."""
+    largest = problem.bounds.max_cost
+    if math.isfinite(largest) or not can_look(problem.cost):
+        return largest
+    # The memory behind the costs is contiguous in this order.
+    return max(abs(float(end)) for end in problem.cost.mT.aminmax())
 
 
 def _empty_plan(problem: MatchingProblem) -> TransportPlan:
