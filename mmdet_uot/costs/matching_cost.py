@@ -45,7 +45,6 @@ class Costs(NamedTuple):
         gt_valid (Tensor): (B, M) bool, ground truths that take part.
         pred_valid (Tensor): (B, N) bool, predictions that take part.
         max_cost (float): What no cost's magnitude exceeds.
-        background_cost (float): What no background cost's magnitude exceeds.
         num_preds (list[int], optional): Numbers of predictions that take
             part, where they are known to the host.
     """
@@ -54,7 +53,6 @@ class Costs(NamedTuple):
     gt_valid: Tensor
     pred_valid: Tensor
     max_cost: float
-    background_cost: float
     num_preds: list[int] | None
 
 
@@ -126,8 +124,6 @@ class MatchingCost:
             )
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
-        largest = torch.as_tensor(self.background_cost).abs().max()
-        self.largest_background = largest.item()
         if cost_scaling in COST_SCALINGS[1:]:
             self.scale = GreatestScale(cost_scaling)
         else:
@@ -194,7 +190,6 @@ class MatchingCost:
             gt_valid,
             pred_valid,
             max_cost,
-            self.largest_background,
             num_preds=None if ignores else batch.num_preds,
         )
 

@@ -71,8 +71,10 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     r"""Each ground truth takes the closest prediction (tau1 = 0, tau2 = inf).
 
     :math:`\hat P_{ij} = \beta_j` for :math:`i = \arg\min_i C_{ij}`; a
-    prediction may be taken several times. The background's mass is shared
-    evenly by the remaining predictions.
+    prediction may be taken several times. Among equal costs the first
+    prediction wins. So it is with the background, whose mass is shared evenly
+    by its closest predictions: with a constant cost all are, then those that
+    no ground truth takes.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -80,17 +82,19 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per ground truth.
     """
-    B, N, columns = problem.cost.shape
-    num_preds = problem.num_preds.unsqueeze(1)
-    received = (num_preds * problem.gt_mass).unsqueeze(1)
     weights = torch.zeros_like(problem.cost.mT).mT
-    if N and columns > 1:
-        cost = _without_padding(problem)[..., :-1]
-        row = cost.argmin(1, keepdim=True)
-        weights[..., :-1].scatter_(1, row, received[..., :-1])
-    remaining = (weights.sum(2) == 0) & (problem.pred_mass > 0)
-    count = remaining.sum(1, keepdim=True).clamp(min=1)
-    weights[..., -1] = remaining * received[..., -1] / count
+    if problem.cost.numel():
+        received = problem.num_preds.view(-1, 1, 1) * problem.gt_mass[:, None]
+        cost, live = _without_padding(problem), problem.pred_mass > 0
+        if cost.shape[2] > 1:
+            row = cost[..., :-1].argmin(1, keepdim=True)
+            weights[..., :-1].scatter_(1, row, received[..., :-1])
+        background = cost[..., -1].where(live, math.inf)
+        closest = live & (background == background.amin(1, keepdim=True))
+        free = closest & (weights.sum(2) == 0)
+        share = free.where(free.any(1, keepdim=True), closest)
+        count = share.sum(1, keepdim=True).clamp(min=1)
+        weights[..., -1] = share * received[..., -1] / count
     return TransportPlan(weights, problem.pred_mass, problem.gt_mass)
 
 

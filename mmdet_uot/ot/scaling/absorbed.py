@@ -34,19 +34,13 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
-from .moves import Moves, bound_moves
+from .moves import MAX_MOVE, Moves, bound_moves
 from .scalings import Scaling
 
 __all__ = ['accepts', 'solve']
-
-# How far a factor may move on one kernel, as a logarithm: entries at the floor
-# may move with both factors, and must stay negligible.
-_MAX_MOVE = {torch.float32: 32.0, torch.float64: 320.0}
 
 
 def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
@@ -75,7 +69,7 @@ def solve(
 def _iterate(scaling: Scaling, moves: Moves, num_iters: int) -> None:
     """Runs the iterations, each where the bound of its move lets it."""
     move = moves.first
-    max_move = _MAX_MOVE[scaling.kernel.dtype]
+    max_move = MAX_MOVE[scaling.kernel.dtype]
     # The first factors: sums of up to M + 1 entries around those of the mass.
     moved = move + 2 * math.log(scaling.kernel.shape[2])
     if moved > max_move:

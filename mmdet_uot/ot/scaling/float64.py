@@ -78,8 +78,9 @@ def solve(
     # u asks for alpha exp(-f / tau1), without a constraint for anything.
     asked = u * row_sum if numbers.tau1 > 0 else sent
     num_preds = pred_live.sum(2, True, dtype=torch.float64)
+    weights = plan.mul_(num_preds).to(cost.dtype)
     return TransportPlan(
-        weights=plan.mul_(num_preds).to(cost.dtype).mT,
+        weights=weights.clamp_(max=torch.finfo(cost.dtype).max).mT,
         pred_mass=problem.pred_mass,
         gt_mass=problem.gt_mass,
         pred_potential=u.squeeze(1).log().mul_(epsilon),

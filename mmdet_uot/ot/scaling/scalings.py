@@ -36,6 +36,9 @@ _SMALL_EXPONENT = 160.0
 # sum is zero, and no entry is a subnormal number, which are slow.
 _FLOOR = {torch.float32: 80.0, torch.float64: 700.0}
 
+# What a marginal beyond it counts as in the marginal error.
+_GREATEST_MASS = torch.finfo(torch.float32).max
+
 # The logarithm of what takes no part; finite, for differences.
 _NOTHING = -1e30
 
@@ -82,15 +85,15 @@ class Scaling:
 
     def kernel_iteration(self) -> None:
         """Updates u, then v (Alg. 2, lines 6 and 7), on the kernel."""
-        row_sum = torch.baddbmm(self.tiny, self.gt.factor, self.kernel)
-        self.pred.update(row_sum)
+        row_sum = _product(self.gt.factor, self.kernel)
+        self.pred.update(row_sum + self.tiny)
         column_sum = self.tiny
         for factor, kernel in zip(
             torch.split(self.pred.factor, _SUM_LENGTH, 2),
             self.column_parts,
             strict=True,
         ):
-            column_sum = torch.baddbmm(column_sum, factor, kernel)
+            column_sum = column_sum + _product(factor, kernel)
         self.gt.update(column_sum)
 
     def reduce(self) -> None:
@@ -142,12 +145,16 @@ class Scaling:
             chunk = weights[part].mul_(self.pred.factor[part])
             received.append(chunk.sum(2, keepdim=True).mT)
         # The last half-step once more, with sums exact to the last digits.
-        self.gt.update(torch.cat(received) + self.tiny)
+        before, total = self.gt.factor, torch.cat(received) + self.tiny
+        self.gt.update(total)
+        self.gt.factor = self.gt.factor.where(total.isfinite(), before)
+        most = torch.finfo(weights.dtype).max
         for part in self._parts():
             chunk = weights[part].mul_(self.gt.factor[part].mT)
-            sent.append(chunk.sum(1, keepdim=True))
+            sent.append(chunk.clamp_(max=most).sum(1, keepdim=True))
         log_u, log_v = self.pred.log_scaling, self.gt.log_scaling
-        asked, row_mass = self.pred.asked_mass(), torch.cat(sent)
+        asked = self.pred.asked_mass().clamp(max=_GREATEST_MASS)
+        row_mass = torch.cat(sent).clamp(max=_GREATEST_MASS)
         error = (torch.where(asked.isnan(), row_mass, asked) - row_mass).abs()
         return TransportPlan(
             weights=weights.mT,
@@ -281,6 +288,13 @@ class _Side:
             self.factor = self.gain / total
         else:
             self.factor = (self.gain * total**-self.exponent).to(self.dtype)
+
+
+def _product(vector: Tensor, matrix: Tensor) -> Tensor:
+    """(B, 1, K) times (B, K, L), which no setting of torch shortens."""
+    if can_look(matrix):
+        return torch.bmm(vector, matrix)
+    return (vector.mT * matrix).sum(1, keepdim=True)
 
 
 def exponent_dtype(
