@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .._options import check_choice
 from ..costs.matching_cost import ProblemBuilder
-from ..inputs.from_instances import InstanceBatch, TensorBatch
+from ..inputs.from_decoder import TensorBatch
+from ..inputs.from_instances import InstanceBatch
 from ..inputs.instances import check_instances
 from ..inputs.match_batch import MatchBatch
 from ..ot import TransportPlan, concatenate, full_precision
@@ -278,7 +279,7 @@ class UOTAssigner(BaseAssigner):
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None] | None = None,
     ) -> TransportPlan:
-        batch_ignore = batch_ignore or [None] * len(batch)
+        batch_ignore = batch_ignore or batch.ignored
         budget = self.memory_budget
         if self.problem_builder.cost_scaling == 'batch_max':
             budget = sys.maxsize

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-__all__ = ['box_loss']
+from ..ot import TransportPlan, WeightedPairs
+
+__all__ = ['box_loss', 'box_pairs']
+
+
+def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
+    """The pairs whose boxes are compared."""
+    return plan.pairs(min_mass)
 
 
 def box_loss(

@@ -205,14 +205,6 @@ def test_the_callers_config_is_left_alone():
     assert config == CROSS_ENTROPY
 
 
-def test_ignored_boxes_are_refused():
-    head = build('UOTDETRHead', hungarian('DETRHead'))
-    with pytest.raises(ValueError, match='batch_gt_instances_ignore'):
-        head.loss_by_feat(
-            torch.zeros(1, 1, 2, 21), torch.zeros(1, 1, 2, 4), [], [], [None]
-        )
-
-
 def test_one_solve_serves_all_layers_and_images(monkeypatch):
     soft = dict(type='SinkhornAssigner', match_costs=SOFTMAX_COSTS)
     head = build('UOTDETRHead', soft)

@@ -64,17 +64,16 @@ def test_mining_is_not_part_of_the_graph(matched, rand):
 def losses():
     """Losses of a batch of `matched` by an UOTMultiBoxLoss."""
 
-    def compute(data, pred=None, **options):
-        pred = data.pred if pred is None else pred
-
-        def box_pairs(pairs):
-            return (
-                pred[pairs.image, pairs.prediction],
-                data.target[pairs.image, pairs.ground_truth],
-            )
-
-        return UOTMultiBoxLoss(**options)(
-            data.scores, data.labels, data.plan, box_pairs
+    def compute(data, **options):
+        loss = UOTMultiBoxLoss(**options)
+        pairs = loss.box_pairs(data.plan)
+        return loss(
+            data.scores,
+            data.labels,
+            data.plan,
+            pairs,
+            data.pred[pairs.image, pairs.prediction],
+            data.target[pairs.image, pairs.ground_truth],
         )
 
     return compute
@@ -182,14 +181,15 @@ def test_without_objects_every_parameter_has_a_gradient(num_gts, rand):
     scores = rand(2, 9, 4).float().requires_grad_()
     deltas = rand(2, 9, 4).float().requires_grad_()
     plan = TransportPlan.from_indices(torch.full((2, 9), -1), num_gts)
-    values = UOTMultiBoxLoss()(
+    loss = UOTMultiBoxLoss()
+    pairs = loss.box_pairs(plan)
+    values = loss(
         scores,
         torch.zeros((2, num_gts), dtype=torch.int64),
         plan,
-        lambda pairs: (
-            deltas[pairs.image, pairs.prediction],
-            torch.zeros(0, 4),
-        ),
+        pairs,
+        deltas[pairs.image, pairs.prediction],
+        torch.zeros(0, 4),
     )
     total = sum(x.sum() for x in values['loss_cls'] + values['loss_bbox'])
     assert total == 0
