@@ -296,7 +296,7 @@ class Reached(Exception):  # noqa: N818
 
 @pytest.fixture
 def stop_at_pairs(monkeypatch):
-    def pairs(plan, min_mass=0.0):
+    def pairs(plan, *args):
         raise Reached
 
     monkeypatch.setattr(TransportPlan, 'pairs', pairs)

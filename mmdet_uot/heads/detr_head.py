@@ -61,8 +61,8 @@ class UOTDETRHead(DETRHead):
         loss_cls (dict): ``CrossEntropyLoss`` with softmax, where
             ``bg_cls_weight`` is the factor of the background, or
             ``FocalLoss``. Defaults to that of ``DETRHead``.
-        min_mass (float): Pairs of at most this weight are left out of the
-            box losses. Defaults to 1e-3.
+        min_mass (float): Which pairs are left out of the box loss, see
+            :func:`box_pairs`. Defaults to 0.01.
         **kwargs: Of ``DETRHead``.
 
     Raises:
@@ -75,7 +75,7 @@ class UOTDETRHead(DETRHead):
         num_classes: int,
         *args,
         loss_cls: ConfigType = _CROSS_ENTROPY,
-        min_mass: float = 1e-3,
+        min_mass: float = 0.01,
         **kwargs,
     ) -> None:
         # DETRHead does this for itself alone, not for derived classes.

@@ -34,8 +34,8 @@ class UOTMultiBoxLoss(nn.Module):
             negative mining keeps. Defaults to 3.
         pos_weight (float): Weight of the ground truths in the class loss.
             Defaults to 1.
-        min_mass (float): Pairs of at most this weight are left out of the
-            box loss. Defaults to 1e-3.
+        min_mass (float): Which pairs are left out of the box loss, see
+            :func:`box_pairs`. Defaults to 0.01.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class UOTMultiBoxLoss(nn.Module):
         loss_bbox: dict | None = None,
         neg_pos_ratio: float = 3.0,
         pos_weight: float = 1.0,
-        min_mass: float = 1e-3,
+        min_mass: float = 0.01,
     ) -> None:
         super().__init__()
         self.loss_bbox = MODELS.build(loss_bbox or dict(type='SmoothL1Loss'))
