@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
+from mmdet_uot.heads.grid_anchors import Inside
 from mmdet_uot.ot import (
     MatchingProblem,
     TransportPlan,
@@ -380,7 +381,8 @@ class TestLosses:
         anchors = torch.rand(N, 4, device=gpu)
         kept = None
         if not everywhere:
-            kept = (torch.ones(N, dtype=torch.bool, device=gpu), anchors)
+            flags = torch.ones(N, dtype=torch.bool, device=gpu)
+            kept = Inside(flags, torch.arange(N, device=gpu), anchors)
         grid = ssd.grid_anchors
         monkeypatch.setattr(grid, 'anchors', lambda *args: anchors)
         monkeypatch.setattr(grid, 'inside', lambda *args: kept)

@@ -150,7 +150,7 @@ class ProblemBuilder:
             add_cost(match_cost, batch, gt_valid, rows[:, :-1])
             for match_cost in self.match_costs
         ]
-        rows[:, -1] = self._background(rows)
+        rows[:, -1] = self._background(batch, rows)
         return rows, torch.stack(may_be_bad)
 
     def _tell(
@@ -190,18 +190,13 @@ class ProblemBuilder:
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
 
-    def _background(self, rows: Tensor) -> float | Tensor:
-        """Cost of the background for costs (B, M + 1, N), one or (N,)."""
+    def _background(self, batch: MatchBatch, rows: Tensor) -> float | Tensor:
+        """Cost of the background for costs (B, M + 1, N)."""
         background = self.background_cost
         if isinstance(background, float):
             return background
         background = background.to(rows.device, rows.dtype, non_blocking=True)
-        if tuple(background.shape) != rows.shape[2:]:
-            raise ValueError(
-                'background_cost must be one number or one per prediction '
-                f'({rows.shape[2]}), got shape {tuple(background.shape)}'
-            )
-        return background
+        return batch.of_preds('background_cost', background)
 
     def _largest(self, rows: Tensor) -> Tensor:
         """(B, 1, 1) greatest magnitude of the costs (B, M + 1, N)."""

@@ -18,7 +18,7 @@ from ..inputs.bad_numbers import (
 )
 from ..inputs.ground_truths import GroundTruths
 from ..ot import TransportPlan, WeightedPairs
-from .grid_anchors import GridAnchors
+from .grid_anchors import GridAnchors, Inside
 
 __all__ = ['UOTSSDHead']
 
@@ -120,13 +120,19 @@ class UOTSSDHead(SSDHead):
     def _match(
         self,
         anchors: Tensor,
-        inside: list[tuple[Tensor, Tensor] | None],
+        inside: list[Inside | None],
         gts: GroundTruths,
         batch_gt_instances_ignore: OptInstanceList,
     ) -> TransportPlan:
         everywhere = InstanceData(priors=anchors)
         preds = [
-            everywhere if kept is None else InstanceData(priors=kept[1])
+            everywhere
+            if kept is None
+            else InstanceData(
+                metainfo=dict(out_of=len(anchors)),
+                priors=kept.anchors,
+                index=kept.index,
+            )
             for kept in inside
         ]
         plan = match_batch(
@@ -138,7 +144,7 @@ class UOTSSDHead(SSDHead):
             [
                 anchors.new_ones(len(anchors), dtype=torch.bool)
                 if kept is None
-                else kept[0]
+                else kept.flags
                 for kept in inside
             ]
         )

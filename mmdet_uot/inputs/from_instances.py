@@ -26,7 +26,10 @@ class InstanceBatch(MatchBatch):
 
     Args:
         preds (Sequence[InstanceData]): Per image, what the costs need of
-            ``bboxes`` or ``priors``, ``scores``, ``masks``.
+            ``bboxes`` or ``priors``, ``scores``, ``masks``. Where a head
+            leaves out some of its predictions, ``index`` (n,) int64 are the
+            places of the others, and the meta information ``out_of`` is how
+            many there were.
         gts (Sequence[InstanceData]): Per image; may be
             :class:`GroundTruths`, which have metas of their own.
         metas (Sequence[dict], optional): Per image.
@@ -80,6 +83,20 @@ class InstanceBatch(MatchBatch):
     def scores(self) -> Tensor:
         """(B, N, C) logits."""
         return self._stack_preds('scores')
+
+    @property
+    def head_counts(self) -> list[int]:
+        """How many predictions the head has for each image."""
+        return [pred.get('out_of', len(pred)) for pred in self.preds]
+
+    def of_preds(self, name: str, values: Tensor) -> Tensor:
+        """See :meth:`MatchBatch.of_preds`."""
+        values = super().of_preds(name, values)
+        indices = [pred.get('index') for pred in self.preds]
+        if all(index is None for index in indices):
+            return values
+        rows = [values if i is None else values[i] for i in indices]
+        return pad_sequence(rows, batch_first=True)
 
     def _stack_preds(
         self, name: str, shape: tuple[int, ...] | None = None

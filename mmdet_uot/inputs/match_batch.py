@@ -147,6 +147,35 @@ class MatchBatch:
         """(B, N) bool, False for padding."""
         return valid_mask(self.num_preds, self.device)
 
+    @property
+    def head_counts(self) -> list[int]:
+        """How many predictions the head has for each entry."""
+        return self.num_preds
+
+    def of_preds(self, name: str, values: Tensor) -> Tensor:
+        """What the predictions have of one value per prediction of the head.
+
+        Args:
+            name (str): What it is called, for the message.
+            values (Tensor): (K,).
+
+        Returns:
+            Tensor: (N,), or (B, N) where some images lack some of the K.
+
+        Raises:
+            ValueError: If the head has another number of predictions.
+        """
+        for image, count in zip(self.names, self.head_counts, strict=True):
+            if count != len(values):
+                raise ValueError(
+                    f'{name} must be one number or one per prediction '
+                    f'({count}), got shape {tuple(values.shape)} for '
+                    f"{image}. mmdet's heads take away the anchors outside of "
+                    'an image: give one number, or set allowed_border=-1 in '
+                    'train_cfg and pad all images to one size'
+                )
+        return values
+
     def gt_valid(self) -> Tensor:
         """(B, M) bool, False for padding and for boxes that are no good."""
         return self._of_entries(self.ground_truths.valid)
