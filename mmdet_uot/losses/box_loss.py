@@ -19,12 +19,13 @@ def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
     """The pairs whose boxes are compared: all but the lightest.
 
     Light is relative to the mean weight that a ground truth gets from the N
-    predictions (for less than a mass of 1: to 1 / N), so that none is lost
-    whose mass is spread: a small object that fits no anchor, a decoder at its
-    start. At most the share ``min_mass`` of its mass is left out. Where more
-    than 1,000 pairs remain, those of at most a thousandth of the mass stand
-    for each other: one of weight w is kept every 1 / (1000 w) of them. The
-    pairs that are kept have together the mass of their ground truth.
+    predictions that take part (for less than a mass of 1: to 1 / N). So none
+    is lost whose mass is spread: a small object that fits no anchor, a
+    decoder at its start. At most the share ``min_mass`` of its mass is left
+    out. Where more than 1,000 pairs remain, those of at most a thousandth of
+    the mass stand for each other: of pairs with weight w one in 1 / (1000 w)
+    is kept. The pairs that are kept have together the mass of their ground
+    truth.
 
     Args:
         plan (TransportPlan): Weights (B, N, M + 1).
@@ -44,7 +45,8 @@ def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
         )
     received = plan.gt_marginal[:, :-1].unsqueeze(2)
     N = plan.pred_mass.shape[1]
-    threshold = least = min_mass * received.clamp(min=1) / max(N, 1)
+    taking_part = (plan.pred_mass > 0).sum(1).clamp(min=1).view(-1, 1, 1)
+    threshold = least = min_mass * received.clamp(min=1) / taking_part
     if N > _MOST and min_mass > 0:
         spread = plan.gt_support(least) > _MOST
         if may_hold(spread):
