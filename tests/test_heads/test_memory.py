@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import UOTAssigner
-from mmdet_uot.inputs.from_instances import TensorBatch
+from mmdet_uot.inputs.from_decoder import TensorBatch
 
 CPU = torch.device('cpu')
 # What does not grow with the batch: a few images' overlaps.
