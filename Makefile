@@ -38,10 +38,11 @@ test-core: setup-core  ## run the tests of the solver without MMDetection
 test-openmmlab: setup-openmmlab  ## run the tests with OpenMMLab's MMDetection
 	.venv-openmmlab/bin/python -m pytest $(ARGS)
 
-lint: setup  ## check style and types
+lint: setup  ## check style, types and which room imports which
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	.venv/bin/lint-imports --no-logo --no-cache
 
 format: setup  ## format the code
 	$(RUN) -m ruff check --fix .
