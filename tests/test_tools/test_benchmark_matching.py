@@ -159,6 +159,7 @@ def tool():
     return load_tool('benchmark_matching')
 
 
+@pytest.mark.slow
 def test_tool_writes_all_results(tool, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(timing, '_REPEAT_SECONDS', 0.0)
     sizes = partial(tool.time_growth, num_preds=(20, 40))

@@ -16,6 +16,8 @@ from mmdet_uot.matched_images.record import record_matching
 from mmdet_uot.matched_images.samples import load_dataset
 from mmdet_uot.visualization.epochs_figure import kept_share
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DETR = str(ROOT / 'configs' / 'detr_ot_cpu.py')
 HUNGARIAN = str(ROOT / 'configs' / 'detr_hungarian_cpu.py')

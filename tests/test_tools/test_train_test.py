@@ -107,6 +107,7 @@ def built(train, monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_train_resume_evaluate(train, test, config, tmp_path, capsys):
     train.main([config])
     work_dir = tmp_path / 'work_dirs' / 'tiny'

@@ -14,6 +14,8 @@ from mmdet_uot.ot import MatchingProblem, sinkhorn
 from mmdet_uot.ot.scaling import compiled as native
 from mmdet_uot.ot.scaling import triton as fused
 
+pytestmark = pytest.mark.slow
+
 COMPILE = """
 import sys
 from importlib.util import module_from_spec, spec_from_file_location

@@ -37,6 +37,7 @@ def tool(tmp_path, monkeypatch):
     return load_tool('reproduce')
 
 
+@pytest.mark.slow
 def test_three_runs_of_table_2_are_trained_and_tabulated(
     tool, monkeypatch, capsys
 ):
