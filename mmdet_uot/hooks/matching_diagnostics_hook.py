@@ -65,8 +65,8 @@ class MatchingDiagnosticsHook(Hook):
     - ``matching/time_share``: share of assigners in the time of training
       steps, which is without that of waiting for data
 
-    What there is not is not logged: an instability the first time, the
-    marginal error of an exact matcher, bad costs of mmdet's assigners.
+    Not logged are the instability the first time, the marginal error of an
+    exact matcher and the bad costs of mmdet's assigners: there are none.
 
     The training is not changed: random numbers and buffers are put back, and
     a resumed training goes on with the best predictions of its checkpoint.

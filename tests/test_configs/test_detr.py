@@ -54,6 +54,7 @@ def test_there_is_a_config_for_every_setting():
 
 
 @pytest.mark.parametrize('name', NAMES)
+@pytest.mark.slow
 def test_one_step_of_training(name, load, assert_trains):
     cfg = load(name).model
     head = cfg.bbox_head

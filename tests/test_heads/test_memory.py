@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from benchmarking.memory import peak_memory
+from helpers.boxes import random_boxes
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.structures import InstanceData
@@ -38,9 +39,9 @@ def ground_truths(images, count, size, num_classes):
     generator = torch.Generator().manual_seed(0)
     gts = []
     for _ in range(images):
-        corner, side = torch.rand(2, count, 2, generator=generator)
-        corner *= size - 100
-        boxes = torch.cat((corner, corner + 10 + 90 * side), 1)
+        boxes = random_boxes(
+            count, generator, corner=size - 100, side=(10, 100)
+        )
         labels = torch.arange(count) % num_classes
         gts.append(InstanceData(bboxes=boxes, labels=labels))
     return gts

@@ -13,6 +13,8 @@ import torch
 from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
 from mmdet_uot.ot.scaling import compiled, triton
 
+pytestmark = pytest.mark.slow
+
 COMPILE = """
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
