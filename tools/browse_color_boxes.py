@@ -18,7 +18,7 @@ from mmengine.runner import set_random_seed
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot._tools import add_config_options, find_config
-from mmdet_uot.matched_images.samples import load_dataset
+from mmdet_uot.matched_images.samples import class_names, load_dataset
 from mmdet_uot.matched_images.samples_figure import draw_samples
 from mmdet_uot.visualization.style import save
 
@@ -92,7 +92,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> Figure:
     set_random_seed(0)
     return draw_samples(
         [dataset[index] for index in indices],
-        classes=dataset.metainfo['classes'] if args.names else None,
+        classes=class_names(dataset) if args.names else None,
         title=f'{Path(args.config).stem}, {args.split}',
     )
 
