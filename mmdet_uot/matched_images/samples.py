@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 __all__ = [
     'class_names',
     'find_image',
+    'inner_datasets',
     'load_dataset',
     'pipeline_of',
     'with_pipeline',
@@ -56,7 +57,8 @@ def pipeline_of(dataset: dict) -> list[dict]:
     Returns:
         list[dict]: Those of the wrappers last; empty if there are none.
     """
-    steps = [step for x in _inner(dataset)[:1] for step in pipeline_of(x)]
+    inner = inner_datasets(dataset)
+    steps = pipeline_of(inner[0]) if inner else []
     return [*steps, *dataset.get('pipeline', [])]
 
 
@@ -70,7 +72,7 @@ def with_pipeline(dataset: dict, pipeline: list[dict]) -> dict:
     Returns:
         dict: Without wrappers that repeat, choose or mix images.
     """
-    inner = [with_pipeline(x, pipeline) for x in _inner(dataset)]
+    inner = [with_pipeline(x, pipeline) for x in inner_datasets(dataset)]
     if 'datasets' in dataset:
         return dict(dataset, datasets=inner)
     return inner[0] if inner else dict(dataset, pipeline=pipeline)
@@ -84,7 +86,7 @@ def class_names(dataset: BaseDataset) -> tuple[str, ...]:
     return metainfo['classes']
 
 
-def _inner(dataset: dict) -> list[dict]:
+def inner_datasets(dataset: dict) -> list[dict]:
     """What a wrapper wraps."""
     if 'datasets' in dataset:
         return list(dataset['datasets'])
@@ -95,7 +97,7 @@ def _load_first(dataset: dict) -> None:
     """Sorts each pipeline: what loads, then the rest."""
     if 'pipeline' in dataset:
         dataset['pipeline'] = sorted(dataset['pipeline'], key=_loads_nothing)
-    for inner in _inner(dataset):
+    for inner in inner_datasets(dataset):
         _load_first(inner)
 
 

@@ -125,10 +125,8 @@ def iterate(start, stop, seed_of_process=7, **options):
     return loop.drawn
 
 
-INFINITE, FINITE = (
-    dict(sampler=dict(type=f'{kind}Sampler'))
-    for kind in ('Infinite', 'Default')
-)
+INFINITE = dict(sampler=dict(type='InfiniteSampler'))
+FINITE = dict(sampler=dict(type='DefaultSampler'))
 WORKERS = dict(
     num_workers=2, persistent_workers=True, multiprocessing_context='fork'
 )
