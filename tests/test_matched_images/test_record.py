@@ -235,7 +235,7 @@ def random_states():
 
 
 def test_the_image_is_that_of_the_sample(build, sample):
-    image = record_matching(build('SSD, unbalanced'), sample).image
+    image = record_matching(build('SSD, unbalanced'), sample).picture.rgb
     assert image.shape == (300, 320, 3)
     # BGR to RGB.
     assert np.array_equal(image[..., 0], sample['inputs'][2].numpy())
