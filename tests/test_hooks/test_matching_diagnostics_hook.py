@@ -430,7 +430,7 @@ def test_the_log_of_bad_costs_is_put_back_after_an_error(
     make_runner, monkeypatch
 ):
     runner = make_runner('DETR', [HOOK])
-    builder = runner.model.bbox_head.assigner.problem_builder
+    builder = runner.model.bbox_head.assigner.cost
     log = builder.log
     monkeypatch.setattr(matching_diagnostics_hook, 'match_images', fail)
     with pytest.raises(RuntimeError, match='halt'):
