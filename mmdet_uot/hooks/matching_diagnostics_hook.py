@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from .._options import check_choice
-from ..assigners import UOTAssigner
+from ..assigners import PlanAssigner
 from ..matched_images.summary import (
     best_predictions,
     describe,
@@ -153,9 +153,9 @@ class MatchingDiagnosticsHook(Hook):
                 f'{type(model).__name__} has none; leave out the hook'
             )
         self.builders = [
-            assigner.problem_builder
+            assigner.cost
             for assigner in assigners
-            if isinstance(assigner, UOTAssigner)
+            if isinstance(assigner, PlanAssigner)
         ]
         self.samples = load_images(runner.cfg, self.split, self.num_images)
         # A model that cannot be recorded is an error now, not after an epoch.

@@ -97,7 +97,7 @@ def test_no_more_than_the_formula_says(num_classes, num_gts, name, term, bad):
     assigner = UOTAssigner(
         match_costs=[COSTS[term], *BOX_COSTS], **MATCHERS[name]
     )
-    entry = TensorBatch(*arguments).entry_bytes(assigner.matcher.copies)
+    entry = TensorBatch(*arguments).entry_bytes(assigner.solver.copies)
     assigner.memory_budget = images * entry // 4
     peak = peak_memory(lambda: assigner.match_layers(*arguments), CPU)
     plan = 4 * images * 900 * (num_gts + 1)
