@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
+from mmdet_uot.heads.grid_anchors import Inside
 from mmdet_uot.ot import (
     MatchingProblem,
     Numbers,
@@ -297,7 +298,7 @@ class Reached(Exception):  # noqa: N818
 
 @pytest.fixture
 def stop_at_pairs(monkeypatch):
-    def pairs(plan, min_mass=0.0):
+    def pairs(plan, *args):
         raise Reached
 
     monkeypatch.setattr(TransportPlan, 'pairs', pairs)
@@ -381,7 +382,8 @@ class TestLosses:
         anchors = torch.rand(N, 4, device=gpu)
         kept = None
         if not everywhere:
-            kept = (torch.ones(N, dtype=torch.bool, device=gpu), anchors)
+            flags = torch.ones(N, dtype=torch.bool, device=gpu)
+            kept = Inside(flags, torch.arange(N, device=gpu), anchors)
         grid = ssd.grid_anchors
         monkeypatch.setattr(grid, 'anchors', lambda *args: anchors)
         monkeypatch.setattr(grid, 'inside', lambda *args: kept)

@@ -17,7 +17,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..costs.matching_cost import MatchingCost
-from ..inputs.from_instances import InstanceBatch, TensorBatch
+from ..inputs.from_decoder import TensorBatch
+from ..inputs.from_instances import InstanceBatch
 from ..inputs.instances import check_instances
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
@@ -256,7 +257,7 @@ class PlanAssigner(BaseAssigner):
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None] | None = None,
     ) -> TransportPlan:
-        batch_ignore = batch_ignore or [None] * len(batch)
+        batch_ignore = batch_ignore or batch.ignored
         budget = self.memory_budget
         if self.cost.scale.joins_images:
             budget = sys.maxsize

@@ -178,7 +178,7 @@ class MatchingCost:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
-        background = self._background(rows)
+        background = self._background(batch, rows)
         rows[:, -1] = self.scale.background(background, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
@@ -245,18 +245,13 @@ class MatchingCost:
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
 
-    def _background(self, rows: Tensor) -> float | Tensor:
-        """Cost of the background for costs (B, M + 1, N), one or (N,)."""
+    def _background(self, batch: MatchBatch, rows: Tensor) -> float | Tensor:
+        """Cost of the background for costs (B, M + 1, N)."""
         background = self.background_cost
         if isinstance(background, float):
             return background
         background = background.to(rows.device, rows.dtype, non_blocking=True)
-        if tuple(background.shape) != rows.shape[2:]:
-            raise ValueError(
-                'background_cost must be one number or one per prediction '
-                f'({rows.shape[2]}), got shape {tuple(background.shape)}'
-            )
-        return background
+        return batch.of_preds('background_cost', background)
 
 
 def _parse_background(value: BackgroundCost) -> float | Tensor:

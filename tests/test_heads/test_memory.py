@@ -12,7 +12,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import UOTAssigner
-from mmdet_uot.inputs.from_instances import TensorBatch
+from mmdet_uot.inputs.from_decoder import TensorBatch
 
 pytestmark = pytest.mark.slow
 
