@@ -30,6 +30,8 @@ from mmdet_uot.ot import (
 )
 from mmdet_uot.ot.scaling import compiled, float64, triton
 
+pytestmark = pytest.mark.slow
+
 INF = math.inf
 COUNTS = [(3, 0, 12), (0, 0, 0), (120, 1, 5)]
 
