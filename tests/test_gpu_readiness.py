@@ -24,14 +24,13 @@ from mmdet_uot.heads.grid_anchors import Inside
 from mmdet_uot.losses import box_pairs
 from mmdet_uot.ot import (
     MatchingProblem,
+    Numbers,
     TransportPlan,
     WeightedPairs,
     scale_epsilon,
     sinkhorn,
 )
-from mmdet_uot.ot.scaling import compiled as native
-from mmdet_uot.ot.scaling import float64 as direct
-from mmdet_uot.ot.scaling import triton as fused
+from mmdet_uot.ot.scaling import compiled, float64, triton
 
 INF = math.inf
 COUNTS = [(3, 0, 12), (0, 0, 0), (120, 1, 5)]
@@ -474,7 +473,7 @@ class TestNumberOfOperations:
         number = torch.full((96,), 0.01, dtype=torch.float64, device=gpu)
         number = number if epsilon == 'one per image' else 0.01
         with Calls() as calls:
-            plan = fused._launch(kernel, problem, number, INF, INF, 20)
+            plan = triton._launch(kernel, problem, Numbers(number))
         check_plan(plan, (96, 100, 31))
         assert kernel.launches == 1
         assert sum(calls.count.values()) <= 15
@@ -484,7 +483,7 @@ class TestTrace:
     @pytest.fixture(autouse=True)
     def _in_torch(self, monkeypatch):
         """What is traced is the eager solver, not the compiled one."""
-        monkeypatch.setattr(native, 'can_read', lambda *tensors: False)
+        monkeypatch.setattr(compiled, 'can_read', lambda *tensors: False)
 
     @pytest.mark.parametrize('taus', [BALANCED, UNBALANCED])
     @pytest.mark.parametrize('shape', [(2, 873, 30), (6, 100, 30)])
@@ -501,13 +500,13 @@ class TestTrace:
     @pytest.mark.parametrize('taus', [BALANCED, UNBALANCED])
     def test_so_is_that_of_gpus(self, taus):
         problem = make_problem(6, 100, 30)
-        numbers = (0.02, *taus.values(), 6)
+        numbers = Numbers(0.02, *taus.values(), 6)
 
         def solve(cost, pred_mass, gt_mass):
             given = MatchingProblem(cost, pred_mass, gt_mass, problem.bounds)
-            return direct._solve(given, *numbers)
+            return float64.solve(given, numbers)
 
-        self.check(solve, problem, direct._solve(problem, *numbers))
+        self.check(solve, problem, float64.solve(problem, numbers))
 
     def check(self, solve, problem, eager):
         torch._dynamo.reset()

@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from .._options import check_choice
-from ..assigners import UOTAssigner
+from ..assigners import PlanAssigner
 
 __all__ = ['MatchingScheduleHook']
 
@@ -156,7 +156,7 @@ class MatchingScheduleHook(Hook):
             )
         for assigner in self.assigners:
             for share in (0, 1):
-                assigner.matcher.replace(**self.numbers(share))
+                assigner.with_numbers(**self.numbers(share))
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None
@@ -165,7 +165,7 @@ class MatchingScheduleHook(Hook):
         step = runner.epoch if self.by_epoch else runner.iter
         numbers = self.numbers((step - self.begin) / self.steps)
         for assigner in self.assigners:
-            assigner.matcher = assigner.matcher.replace(**numbers)
+            assigner.set_numbers(**numbers)
         for name, number in numbers.items():
             runner.message_hub.update_scalar(f'train/{name}', number)
 
@@ -182,12 +182,12 @@ class MatchingScheduleHook(Hook):
         }
 
 
-def _find_assigners(model: nn.Module) -> Iterator[UOTAssigner]:
+def _find_assigners(model: nn.Module) -> Iterator[PlanAssigner]:
     """Assigners are no modules; heads hold them, or lists of them."""
     for module in model.modules():
         for value in vars(module).values():
             values = value if isinstance(value, list) else [value]
-            yield from (v for v in values if isinstance(v, UOTAssigner))
+            yield from (v for v in values if isinstance(v, PlanAssigner))
 
 
 def _parse_range(

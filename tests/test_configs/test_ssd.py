@@ -64,6 +64,7 @@ def test_model_builds(name, load):
 
 
 @pytest.mark.parametrize('name', WHOLE_STEPS)
+@pytest.mark.slow
 def test_one_step_of_training(name, load, assert_trains):
     model = MODELS.build(load(name).model)
     model.init_weights()

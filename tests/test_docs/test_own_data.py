@@ -5,13 +5,13 @@ import re
 import runpy
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.tools import load_tool
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -185,6 +185,7 @@ def test_the_schedule_ends_with_the_training():
 
 
 @pytest.mark.parametrize('name', ['bccd', 'bccd_two_stage'])
+@pytest.mark.slow
 def test_the_configs_train_and_evaluate(name, tmp_path):
     load_tool('train').main(
         [
@@ -213,13 +214,6 @@ def test_the_configs_train_and_evaluate(name, tmp_path):
     # The gradient reaches the first layer.
     assert means[0].shape == saved['state_dict']['backbone.conv1.weight'].shape
     assert means[0].any()
-
-
-def load_tool(name):
-    spec = spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def check_data(config, monkeypatch):

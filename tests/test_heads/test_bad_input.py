@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers.boxes import random_boxes
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 
@@ -59,8 +60,7 @@ class Detr:
             self.more = [denoising]
         self.gts = []
         for count in (3, 2, 4):
-            corner = torch.rand(count, 2, generator=generator) * 100
-            boxes = torch.cat([corner, corner + 30], 1)
+            boxes = random_boxes(count, generator, corner=100, side=(30, 30))
             labels = torch.arange(count) % 4
             self.gts.append(InstanceData(bboxes=boxes, labels=labels))
         self.metas = [dict(img_shape=(200, 200), img_path=x) for x in PATHS]

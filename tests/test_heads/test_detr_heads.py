@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from helpers.boxes import random_boxes
 from mmdet.models.task_modules.assigners import HungarianAssigner
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_xyxy_to_cxcywh
@@ -56,11 +57,11 @@ def ground_truths(counts, seed=0):
     generator = torch.Generator().manual_seed(seed)
     instances = []
     for count in counts:
-        corner = torch.rand(count, 2, generator=generator) * 200
-        size = torch.rand(count, 2, generator=generator) * 90 + 10
         instances.append(
             InstanceData(
-                bboxes=torch.cat([corner, corner + size], 1),
+                bboxes=random_boxes(
+                    count, generator, corner=200, side=(10, 100)
+                ),
                 labels=torch.randint(
                     0, NUM_CLASSES, (count,), generator=generator
                 ),

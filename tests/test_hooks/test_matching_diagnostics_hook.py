@@ -31,6 +31,8 @@ from mmdet_uot.matched_images.samples import load_dataset
 from mmdet_uot.matched_images.timer import MatchingTimer
 from mmdet_uot.visualization import draw_matching, draw_plan, read_log, to_rgb
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 HOOK = dict(type='MatchingDiagnosticsHook', num_images=5)
 NUMBERS = (

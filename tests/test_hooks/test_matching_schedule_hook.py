@@ -45,7 +45,7 @@ class LearnedBoxes(BaseModel):
         self.matchers = []
 
     def forward(self, seed, mode):
-        self.matchers.append(self.assigner.matcher)
+        self.matchers.append((self.assigner.mass, self.assigner.solver))
         _, gts, metas = image(*seed)
         preds = [InstanceData(bboxes=self.boxes)]
         plan = self.assigner.match(preds, gts, metas)
@@ -109,7 +109,7 @@ def test_courses(shape, first, last, course, make_runner):
     hook = dict(tau2=(first, last), shape=shape, **window)
     runner = make_runner([hook], UNBALANCED)
     runner.train()
-    used = [matcher.tau2 for matcher in runner.model.matchers]
+    used = [mass.tau2 for mass, _ in runner.model.matchers]
     np.testing.assert_array_equal(logged(runner, 'tau2'), used)
     np.testing.assert_allclose(used[2:9], course, rtol=1e-12)
     assert {*used[:3]} == {float(first)}
@@ -254,7 +254,7 @@ def test_a_wrapped_model_is_found(make_runner, process_group):
         [dict(epsilon0=(0.5, 0.1))], wrap=MMDistributedDataParallel
     )
     runner.train()
-    assert runner.model.module.assigner.matcher.epsilon0 == 0.1
+    assert runner.model.module.assigner.solver.epsilon0 == 0.1
 
 
 def run_first_step(hook, model):
@@ -281,10 +281,10 @@ def test_all_assigners_of_all_stages_follow():
     run_first_step(dict(epsilon0=(0.4, 0.3)), model)
     stages = model.roi_head.bbox_assigner
     for assigner in (model.rpn_head.assigner, stages[0], stages[2]):
-        assert assigner.matcher.epsilon0 == 0.4
+        assert assigner.solver.epsilon0 == 0.4
     assert type(stages[1]).__name__ == 'MaxIoUAssigner'
-    assert model.rpn_head.assigner.matcher.tau2 == 0.01
-    assert stages[0].matcher.tau2 == float('inf')
+    assert model.rpn_head.assigner.mass.tau2 == 0.01
+    assert stages[0].mass.tau2 == float('inf')
 
 
 @pytest.mark.parametrize(
