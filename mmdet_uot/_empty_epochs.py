@@ -9,6 +9,11 @@ from mmengine.dataset import DefaultSampler
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+NO_IMAGES = (
+    'train_dataloader.dataset has no images, or none that it keeps; '
+    'tools/check_data.py CONFIG looks at paths and class names'
+)
+
 
 def refuse_empty_epochs() -> None:
     """Teaches MMEngine's `Runner` to look at its training data.
@@ -20,7 +25,13 @@ def refuse_empty_epochs() -> None:
 
     @wraps(stock)
     def build_train_loop(self, loop):
-        built = stock(self, loop)
+        try:
+            built = stock(self, loop)
+        except ValueError as error:
+            # What MMEngine says of a data set without images.
+            if 'need at least one array to concatenate' not in str(error):
+                raise
+            raise ValueError(NO_IMAGES) from error
         _check(built.dataloader, isinstance(built, EpochBasedTrainLoop))
         return built
 
@@ -34,10 +45,7 @@ def _check(loader: DataLoader, has_epochs: bool) -> None:
         return
     images = len(loader.dataset)
     if images == 0:
-        raise ValueError(
-            'train_dataloader.dataset has no images; tools/check_data.py '
-            'CONFIG says why: paths, class names, or filter_cfg'
-        )
+        raise ValueError(NO_IMAGES)
     if len(loader) == 0:
         share = len(sampler)
         of_process = f' ({share} per process)' if share != images else ''

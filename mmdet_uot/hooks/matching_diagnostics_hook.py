@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..assigners import UOTAssigner
 from ..matched_images.summary import (
     best_predictions,
@@ -39,6 +39,7 @@ LAST_TIME = 'matching/last_time'
 
 
 @HOOKS.register_module()
+@named_options
 class MatchingDiagnosticsHook(Hook):
     r"""Logs what becomes of the matching of some images over training.
 
