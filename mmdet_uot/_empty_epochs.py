@@ -6,8 +6,8 @@ MMEngine goes through all epochs of it, saves checkpoints and evaluates them.
 from functools import wraps
 
 from mmengine.dataset import DefaultSampler
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, IterableDataset
 
 NO_IMAGES = (
     'train_dataloader.dataset has no images, or none that it keeps; '
@@ -32,7 +32,8 @@ def refuse_empty_epochs() -> None:
             if 'need at least one array to concatenate' not in str(error):
                 raise
             raise ValueError(NO_IMAGES) from error
-        _check(built.dataloader, isinstance(built, EpochBasedTrainLoop))
+        if isinstance(built, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+            _check(built.dataloader, isinstance(built, EpochBasedTrainLoop))
         return built
 
     Runner.build_train_loop = build_train_loop
@@ -41,7 +42,8 @@ def refuse_empty_epochs() -> None:
 def _check(loader: DataLoader, has_epochs: bool) -> None:
     # Some samplers for loops without epochs go round and round.
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    if not has_epochs and not isinstance(sampler, DefaultSampler):
+    goes_round = not has_epochs and not isinstance(sampler, DefaultSampler)
+    if goes_round or isinstance(loader.dataset, IterableDataset):
         return
     images = len(loader.dataset)
     if images == 0:
