@@ -10,7 +10,7 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-core test-openmmlab lint format clean
+.PHONY: help setup train test test-fast test-core test-openmmlab lint format clean
 
 help:  ## show this text
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
@@ -32,16 +32,20 @@ train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 test: setup  ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
+test-fast: setup  ## run the tests that are fast: none trains or builds
+	$(RUN) -m pytest -m 'not slow' $(ARGS)
+
 test-core: setup-core  ## run the tests of the solver without MMDetection
 	.venv-core/bin/python -m pytest tests/test_ot $(ARGS)
 
 test-openmmlab: setup-openmmlab  ## run the tests with OpenMMLab's MMDetection
 	.venv-openmmlab/bin/python -m pytest $(ARGS)
 
-lint: setup  ## check style and types
+lint: setup  ## check style, types and which room imports which
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	.venv/bin/lint-imports --no-logo --no-cache
 
 format: setup  ## format the code
 	$(RUN) -m ruff check --fix .

@@ -17,6 +17,8 @@ from mmengine.runner import set_random_seed
 
 import mmdet_uot  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 STOCK = Path(mmdet.__file__).parent / '.mim' / 'configs'
 # Configs, and what else must be changed for a small model of stock parts.
 SMALL_SSD = {

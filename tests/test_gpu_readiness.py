@@ -20,15 +20,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
+from mmdet_uot.heads.grid_anchors import Inside
 from mmdet_uot.ot import (
     MatchingProblem,
+    Numbers,
     TransportPlan,
     scale_epsilon,
     sinkhorn,
 )
-from mmdet_uot.ot.scaling import compiled as native
-from mmdet_uot.ot.scaling import float64 as direct
-from mmdet_uot.ot.scaling import triton as fused
+from mmdet_uot.ot.scaling import compiled, float64, triton
+
+pytestmark = pytest.mark.slow
 
 INF = math.inf
 COUNTS = [(3, 0, 12), (0, 0, 0), (120, 1, 5)]
@@ -296,7 +298,7 @@ class Reached(Exception):  # noqa: N818
 
 @pytest.fixture
 def stop_at_pairs(monkeypatch):
-    def pairs(plan, min_mass=0.0):
+    def pairs(plan, *args):
         raise Reached
 
     monkeypatch.setattr(TransportPlan, 'pairs', pairs)
@@ -380,7 +382,8 @@ class TestLosses:
         anchors = torch.rand(N, 4, device=gpu)
         kept = None
         if not everywhere:
-            kept = (torch.ones(N, dtype=torch.bool, device=gpu), anchors)
+            flags = torch.ones(N, dtype=torch.bool, device=gpu)
+            kept = Inside(flags, torch.arange(N, device=gpu), anchors)
         grid = ssd.grid_anchors
         monkeypatch.setattr(grid, 'anchors', lambda *args: anchors)
         monkeypatch.setattr(grid, 'inside', lambda *args: kept)
@@ -454,7 +457,7 @@ class TestNumberOfOperations:
         number = torch.full((96,), 0.01, dtype=torch.float64, device=gpu)
         number = number if epsilon == 'one per image' else 0.01
         with Calls() as calls:
-            plan = fused._launch(kernel, problem, number, INF, INF, 20)
+            plan = triton._launch(kernel, problem, Numbers(number))
         check_plan(plan, (96, 100, 31))
         assert kernel.launches == 1
         assert sum(calls.count.values()) <= 15
@@ -464,7 +467,7 @@ class TestTrace:
     @pytest.fixture(autouse=True)
     def _in_torch(self, monkeypatch):
         """What is traced is the eager solver, not the compiled one."""
-        monkeypatch.setattr(native, 'can_read', lambda *tensors: False)
+        monkeypatch.setattr(compiled, 'can_read', lambda *tensors: False)
 
     @pytest.mark.parametrize('taus', [BALANCED, UNBALANCED])
     @pytest.mark.parametrize('shape', [(2, 873, 30), (6, 100, 30)])
@@ -481,13 +484,13 @@ class TestTrace:
     @pytest.mark.parametrize('taus', [BALANCED, UNBALANCED])
     def test_so_is_that_of_gpus(self, taus):
         problem = make_problem(6, 100, 30)
-        numbers = (0.02, *taus.values(), 6)
+        numbers = Numbers(0.02, *taus.values(), 6)
 
         def solve(cost, pred_mass, gt_mass):
             given = MatchingProblem(cost, pred_mass, gt_mass, problem.bounds)
-            return direct._solve(given, *numbers)
+            return float64.solve(given, numbers)
 
-        self.check(solve, problem, direct._solve(problem, *numbers))
+        self.check(solve, problem, float64.solve(problem, numbers))
 
     def check(self, solve, problem, eager):
         torch._dynamo.reset()

@@ -37,7 +37,7 @@ assert mmdet_uot.__version__
 assert not any(name.split('.')[0] in ('mmdet', 'mmcv', 'mmengine', 'cv2')
                for name in sys.modules)
 """
-    run = run_without('mmdet', 'mmcv', 'mmengine', code=code)
+    run = run_without('mmdet', 'mmcv', 'mmengine', 'triton', code=code)
     assert run.returncode == 0, run.stderr
     assert not run.stderr
 

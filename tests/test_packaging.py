@@ -9,6 +9,8 @@ from mmengine.config import Config
 
 import mmdet_uot
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 # Tools that measure this project alone.
 MEASURING = ('benchmark_matching', 'benchmarking', 'reproduce', 'reproduction')

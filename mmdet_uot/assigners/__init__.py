@@ -1,7 +1,7 @@
 """Assigners registered in MMDetection's ``TASK_UTILS``.
 
-- ``uot_assigner``, ``sinkhorn_assigner``: costs to problem to plan
-- ``matcher``: the numbers of the problem, and the presets
+- ``plan_assigner``: a cost, masses, a solver and a view make a plan
+- ``uot_assigner``, ``sinkhorn_assigner``: the same with flat options
 - ``any_assigner``: what heads call, with our assigners and mmdet's
 - ``hard_view``: a plan as what stock heads expect
 """
@@ -10,17 +10,29 @@ from .._host import check_host
 
 check_host()
 
-from ..costs import GaussianWassersteinCost, OneMinusIoUCost, OneMinusProbCost
+from ..costs import (
+    GaussianWassersteinCost,
+    MatchingCost,
+    OneMinusIoUCost,
+    OneMinusProbCost,
+)
+from ..masses import Mass
+from ..ot import PRESETS
 from .any_assigner import match_batch, match_layers
-from .matcher import PRESETS
+from .hard_view import HardView
+from .plan_assigner import PlanAssigner
 from .sinkhorn_assigner import SinkhornAssigner
 from .uot_assigner import UOTAssigner
 
 __all__ = [
     'PRESETS',
     'GaussianWassersteinCost',
+    'HardView',
+    'Mass',
+    'MatchingCost',
     'OneMinusIoUCost',
     'OneMinusProbCost',
+    'PlanAssigner',
     'SinkhornAssigner',
     'UOTAssigner',
     'match_batch',

@@ -29,7 +29,8 @@ def match_batch(
     Args:
         assigner (BaseAssigner): One of ours or any of mmdet's.
         batch_pred_instances (Sequence[InstanceData]): Per image.
-        batch_gt_instances (Sequence[InstanceData]): Per image.
+        batch_gt_instances (Sequence[InstanceData]): Per image; given as
+            :class:`GroundTruths` they are not prepared again.
         batch_img_metas (Sequence[dict]): Per image.
         batch_gt_instances_ignore (Sequence[InstanceData], optional): Per
             image. Defaults to None.
@@ -37,19 +38,16 @@ def match_batch(
     Returns:
         TransportPlan: Weights (B, N, M + 1).
     """
-    arguments = (
-        batch_pred_instances,
-        batch_gt_instances,
-        batch_img_metas,
-        batch_gt_instances_ignore or [None] * len(batch_gt_instances),
-    )
+    arguments = batch_pred_instances, batch_gt_instances, batch_img_metas
+    ignored = batch_gt_instances_ignore
     if hasattr(assigner, 'match'):
-        return assigner.match(*arguments)
+        return assigner.match(*arguments, ignored)
+    ignored = ignored or [None] * len(batch_gt_instances)
     gt_inds = [
         assigner.assign(
             pred, gt, gt_instances_ignore=ignore, img_meta=meta
         ).gt_inds
-        for pred, gt, meta, ignore in zip(*arguments, strict=True)
+        for pred, gt, meta, ignore in zip(*arguments, ignored, strict=True)
     ]
     # 1-based; 0 is background, -1 ignored. Missing predictions are ignored.
     padded = pad_sequence(gt_inds, batch_first=True, padding_value=-1)
@@ -69,11 +67,16 @@ def match_layers(
 ) -> TransportPlan:
     """Matches the layers of a decoder with any assigner.
 
+    What a stock assigner ignores is background, but takes no part: mmdet's
+    ``DETRHead`` trains it as background and leaves it out of the averages.
+    Stock assigners are told of no ignored boxes, as in that head.
+
     Args:
         assigner (BaseAssigner): One of ours or any of mmdet's.
         scores (Tensor): (L, B, N, C) logits.
         boxes (Tensor): (L, B, N, 4) boxes, xyxy in pixels.
-        batch_gt_instances (Sequence[InstanceData]): Per image.
+        batch_gt_instances (Sequence[InstanceData]): Per image; given as
+            :class:`GroundTruths` they are not prepared again.
         batch_img_metas (Sequence[dict]): Per image.
 
     Returns:
@@ -92,9 +95,11 @@ def match_layers(
         )
     ]
     layers = len(scores)
-    return match_batch(
+    plan = match_batch(
         assigner,
         preds,
         list(batch_gt_instances) * layers,
         list(batch_img_metas) * layers,
     )
+    plan.background.masked_fill_(plan.pred_mass == 0, 1.0)
+    return plan

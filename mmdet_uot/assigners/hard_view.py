@@ -1,47 +1,88 @@
-"""A hard matching as mmdet's AssignResult."""
+"""Hard views of a plan, as mmdet's AssignResult."""
 
 from __future__ import annotations
 
 import torch
 from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .._options import check_choice
 from ..inputs.bad_numbers import is_good_box
 from ..inputs.instances import fields
+from ..masses import Mass
+from ..ot import TransportPlan
 
-__all__ = ['to_assign_result']
+__all__ = ['HARD_VIEWS', 'HardView']
 
 
-def to_assign_result(
-    indices: Tensor,
-    ignored: Tensor,
-    pred_instances: InstanceData,
-    gt_instances: InstanceData,
-) -> AssignResult:
-    """Turns a hard matching into what stock heads and samplers expect.
+# What a view may be; each is a method of the plan.
+HARD_VIEWS = ('best_ground_truth', 'best_prediction', 'one_to_one')
+
+
+@TASK_UTILS.register_module()
+class HardView:
+    """What stock heads and samplers get of a plan.
 
     Args:
-        indices (Tensor): (N,) int64 ground truth index, -1 for background.
-        ignored (Tensor): (N,) bool.
-        pred_instances (InstanceData): With ``bboxes`` or ``priors``.
-        gt_instances (InstanceData): With ``bboxes`` and ``labels``.
+        hard_view (str, optional): ``'best_ground_truth'`` per prediction,
+            ``'best_prediction'`` per ground truth, or ``'one_to_one'``; see
+            the methods of :class:`mmdet_uot.ot.TransportPlan`. Defaults to
+            None, which follows the masses' weights: the first if ground
+            truths take what comes (tau2 < 1 unit of the costs), the second if
+            predictions do (tau1 < 1), else the third. A ground truth that
+            asks for the mass of one prediction shares it among several, of
+            which none may have it as its best.
 
-    Returns:
-        AssignResult: See :meth:`UOTAssigner.assign`.
+    Raises:
+        ValueError: If there is no such view.
     """
-    (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
-    labels = torch.full_like(indices, -1)
-    matched = indices >= 0
-    labels[matched] = gt_labels[indices[matched]].to(labels)
-    return _Result(
-        num_gts=len(gt_instances),
-        gt_inds=(indices + 1).masked_fill(ignored, -1),
-        max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
-        labels=labels,
-        may_be_sampled=_have_good_boxes(gt_instances),
-    )
+
+    def __init__(self, *, hard_view: str | None = None) -> None:
+        if hard_view is not None:
+            check_choice('hard_view', hard_view, HARD_VIEWS)
+        self.hard_view = hard_view
+
+    def __call__(
+        self,
+        plan: TransportPlan,
+        mass: Mass,
+        pred_instances: InstanceData,
+        gt_instances: InstanceData,
+    ) -> AssignResult:
+        """Turns the plan of one image into what mmdet expects.
+
+        Args:
+            plan (TransportPlan): Weights (1, N, M + 1).
+            mass (Mass): What the plan was asked for.
+            pred_instances (InstanceData): With ``bboxes`` or ``priors``.
+            gt_instances (InstanceData): With ``bboxes`` and ``labels``.
+
+        Returns:
+            AssignResult: See :meth:`PlanAssigner.assign`.
+        """
+        view = self.hard_view or _view_of(mass.tau1, mass.tau2)
+        indices = getattr(plan, view)()[0]
+        ignored = plan.pred_mass[0] == 0
+        (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
+        labels = torch.full_like(indices, -1)
+        matched = indices >= 0
+        labels[matched] = gt_labels[indices[matched]].to(labels)
+        return _Result(
+            num_gts=len(gt_instances),
+            gt_inds=(indices + 1).masked_fill(ignored, -1),
+            max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
+            labels=labels,
+            may_be_sampled=_have_good_boxes(gt_instances),
+        )
+
+
+def _view_of(tau1: float, tau2: float) -> str:
+    if tau2 < 1:
+        return 'best_ground_truth'
+    return 'best_prediction' if tau1 < 1 else 'one_to_one'
 
 
 class _Result(AssignResult):

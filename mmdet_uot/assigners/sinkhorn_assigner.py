@@ -20,20 +20,9 @@ class SinkhornAssigner(UOTAssigner):
     is the Hungarian algorithm.
 
     Args:
-        match_costs (list[dict] | dict, optional): See :class:`UOTAssigner`.
         background_cost (float | Sequence): A constant changes nothing
             but the way to convergence. Defaults to 0.
-        epsilon (float, optional): See :class:`UOTAssigner`.
-        epsilon0 (float, optional): See :class:`UOTAssigner`.
-        epsilon_rule (str): See :class:`UOTAssigner`.
-        num_iters (int): See :class:`UOTAssigner`.
-        cost_scaling (str): See :class:`UOTAssigner`.
-        hard_view (str, optional): See :class:`UOTAssigner`. Defaults to
-            ``'one_to_one'``.
-        ignore_iof_thr (float): See :class:`UOTAssigner`.
-        ignore_wrt_candidates (bool): See :class:`UOTAssigner`.
-        bad_costs (str): See :class:`UOTAssigner`.
-        memory_budget (int): See :class:`UOTAssigner`.
+        epsilon (float, optional): See :class:`UOTAssigner`, as all others.
 
     Raises:
         TypeError: If an option is of another type.
@@ -51,7 +40,7 @@ class SinkhornAssigner(UOTAssigner):
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int = 20,
-        cost_scaling: str = 'image_max',
+        cost_scaling: str | float = 'unit',
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,

@@ -1,10 +1,10 @@
-"""From predictions and ground truths to a matching problem."""
+"""The cost of a matching problem, whatever its numbers hold."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import (
@@ -18,13 +18,17 @@ from .._options import check_choice
 from ..inputs.bad_numbers import BadNumberLog, is_good
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
-from ..ot import MatchingProblem, beyond, may_hold
+from ..ot import may_hold
 from .bad_costs import BAD_COSTS, describe_problem
+from .scale import GreatestScale, UnitScale
 from .whole_batch import add_cost, batched_cost
 
-__all__ = ['ProblemBuilder']
+__all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
 
-COST_SCALINGS = ('image_max', 'batch_max', 'none')
+# One number, one per prediction, or (cost, number of predictions).
+BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]]
+
+COST_SCALINGS = ('unit', 'image_max', 'batch_max', 'none')
 
 _OTHER_WAYS = "set bad_costs='replace' or 'skip'"
 
@@ -32,17 +36,63 @@ _OTHER_WAYS = "set bad_costs='replace' or 'skip'"
 _LARGEST = torch.finfo(torch.float32).max
 
 
-class ProblemBuilder:
-    """Adds up match costs and makes them a problem; see :class:`UOTAssigner`.
+class Costs(NamedTuple):
+    """What the pairs of a batch cost.
+
+    Attributes:
+        cost (Tensor): (B, N, M + 1) finite float32, the background last; zero
+            in the padding.
+        gt_valid (Tensor): (B, M) bool, ground truths that take part.
+        pred_valid (Tensor): (B, N) bool, predictions that take part.
+        max_cost (float): What no cost's magnitude exceeds.
+        num_preds (list[int], optional): Numbers of predictions that take
+            part, where they are known to the host.
+    """
+
+    cost: Tensor
+    gt_valid: Tensor
+    pred_valid: Tensor
+    max_cost: float
+    num_preds: list[int] | None
+
+
+@TASK_UTILS.register_module()
+class MatchingCost:
+    """What a pair costs, what the background costs, and who takes part.
 
     Args:
-        match_costs (list[dict] | dict, optional): Match costs, added up.
-            Defaults to ``OneMinusIoUCost``.
-        background_cost (float | Sequence): Cost of the background.
-        cost_scaling (str): What the costs are divided by.
-        bad_costs (str): What becomes of costs that are not finite.
-        ignore_iof_thr (float): Share of a prediction in ignored boxes.
-        ignore_wrt_candidates (bool): What the share is of.
+        match_costs (list[dict] | dict, optional): Match costs, added up;
+            mmdet's own or any other of its interface. Box costs work on
+            ``priors`` where predictions have no ``bboxes``. Defaults to
+            ``OneMinusIoUCost``.
+        background_cost (float | Sequence): Cost of matching a prediction to
+            the background, in the unit of ``cost_scaling``: one number, one
+            per prediction, or pairs (cost, number of predictions) for runs of
+            them, such as the levels of a pyramid. Defaults to 0.5.
+        cost_scaling (str | float): The unit of the costs, and with it of
+            epsilon, tau1 and tau2. ``'unit'``: what the match costs span
+            together for ordinary pairs (:func:`.span.span_of`), from 0, the
+            best of pairs, to 1, a pair with nothing in common; for costs that
+            declare no span it is measured in the first batch. A number is
+            such a unit, for costs that begin at 0. Three others are not the
+            same for all images, and their background cost is in the unit of
+            the match costs: ``'image_max'``, the greatest magnitude in the
+            image, background included; ``'batch_max'``, that of the batch
+            (of each decoder layer), as in the authors' library; ``'none'``,
+            1. Defaults to ``'unit'``.
+        bad_costs (str): What becomes of match costs that are NaN, infinite
+            or beyond 1e15: ``'replace'`` makes them twice the greatest other
+            one of the image, and leaves out ground truths with such boxes;
+            ``'skip'`` gives the image no plan; both warn. ``'raise'`` raises
+            a ValueError, for which a GPU waits at every call. A ground truth
+            whose box has no area takes no part in any case. Defaults to
+            ``'replace'``.
+        ignore_iof_thr (float): Predictions of which more than this share
+            lies in an ignored box take no part. 0 or less: none is ignored.
+            Defaults to -1.
+        ignore_wrt_candidates (bool): Whether the share is of the
+            prediction's area rather than of the ignored box's. Defaults to
+            True.
 
     Raises:
         TypeError: If an option is of another type.
@@ -52,14 +102,20 @@ class ProblemBuilder:
     def __init__(
         self,
         *,
-        match_costs: Sequence[dict] | dict | None,
-        background_cost: float | Sequence[float] | Sequence[tuple[float, int]],
-        cost_scaling: str,
-        bad_costs: str,
-        ignore_iof_thr: float,
-        ignore_wrt_candidates: bool,
+        match_costs: Sequence[dict] | dict | None = None,
+        background_cost: BackgroundCost = 0.5,
+        cost_scaling: str | float = 'unit',
+        bad_costs: str = 'replace',
+        ignore_iof_thr: float = -1.0,
+        ignore_wrt_candidates: bool = True,
     ) -> None:
-        check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
+        if isinstance(cost_scaling, str):
+            check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
+        elif cost_scaling is None or not 0 < cost_scaling <= _LARGEST:
+            raise ValueError(
+                'cost_scaling must be positive and finite, or one of '
+                f'{COST_SCALINGS}, got {cost_scaling!r}'
+            )
         check_choice('bad_costs', bad_costs, BAD_COSTS)
         if not isinstance(ignore_iof_thr, (int, float)):
             raise TypeError(
@@ -68,9 +124,11 @@ class ProblemBuilder:
             )
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
-        largest = torch.as_tensor(self.background_cost).abs().max()
-        self.largest_background = largest.item()
-        self.cost_scaling = cost_scaling
+        if cost_scaling in COST_SCALINGS[1:]:
+            self.scale = GreatestScale(cost_scaling)
+        else:
+            unit = None if cost_scaling == 'unit' else cost_scaling
+            self.scale = UnitScale(self.match_costs, unit)
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
         self.ignore_wrt_candidates = ignore_wrt_candidates
@@ -84,8 +142,8 @@ class ProblemBuilder:
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None],
         exact: bool,
-    ) -> MatchingProblem:
-        """Builds the problem of a batch.
+    ) -> Costs:
+        """Computes the costs of a batch.
 
         Args:
             batch (MatchBatch): B images.
@@ -94,19 +152,21 @@ class ProblemBuilder:
             exact (bool): Whether the matcher is exact and needs no scaling.
 
         Returns:
-            MatchingProblem: Cost (B, N, M + 1).
+            Costs: With the background as the last column.
 
         Raises:
             ValueError: If ``bad_costs`` is ``'raise'`` and there are some.
         """
         gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-        if self.ignore_iof_thr > 0:
+        ignores = self.ignore_iof_thr > 0
+        if ignores:
             pred_valid &= ~lies_in_ignored(
                 batch,
                 batch_ignore,
                 self.ignore_iof_thr,
                 self.ignore_wrt_candidates,
             )
+        self.scale.measure(batch, gt_valid, pred_valid)
         rows, term_is_bad = self._rows(batch, gt_valid)
         cost = rows[:, :-1]
         gt_flaws = batch.gt_flaws()
@@ -118,23 +178,19 @@ class ProblemBuilder:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
+        background = self._background(batch, rows)
+        rows[:, -1] = self.scale.background(background, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
-        scaled = self.cost_scaling != 'none' and not exact
-        if scaled or bad is not None:
-            largest = self._largest(rows)
         if bad is not None:
             bad &= pred_valid.unsqueeze(1)
-            cost.copy_(torch.where(bad, beyond(largest), cost))
-        if scaled:
-            rows /= torch.where(largest > 0, largest, 1.0)
-        return MatchingProblem.from_masks(
+        max_cost = self.scale(rows, bad, exact, batch.layers)
+        return Costs(
             rows.mT,
             gt_valid,
             pred_valid,
-            # Bad costs are 2: the solver need not be exact for those.
-            max_cost=1.0 if scaled else math.inf,
-            background_cost=self.largest_background,
+            max_cost,
+            num_preds=None if ignores else batch.num_preds,
         )
 
     def _rows(
@@ -142,7 +198,7 @@ class ProblemBuilder:
     ) -> tuple[Tensor, Tensor]:
         """(B, M + 1, N) costs, and (T, B) whether a term may be bad.
 
-        The last row is the background; the padding is zero.
+        The last row is the background's, zero as the padding.
         """
         B, N, columns = batch.shape
         rows = torch.zeros((B, columns, N), device=batch.device)
@@ -150,7 +206,6 @@ class ProblemBuilder:
             add_cost(match_cost, batch, gt_valid, rows[:, :-1])
             for match_cost in self.match_costs
         ]
-        rows[:, -1] = self._background(rows)
         return rows, torch.stack(may_be_bad)
 
     def _tell(
@@ -190,32 +245,16 @@ class ProblemBuilder:
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
 
-    def _background(self, rows: Tensor) -> float | Tensor:
-        """Cost of the background for costs (B, M + 1, N), one or (N,)."""
+    def _background(self, batch: MatchBatch, rows: Tensor) -> float | Tensor:
+        """Cost of the background for costs (B, M + 1, N)."""
         background = self.background_cost
         if isinstance(background, float):
             return background
         background = background.to(rows.device, rows.dtype, non_blocking=True)
-        if tuple(background.shape) != rows.shape[2:]:
-            raise ValueError(
-                'background_cost must be one number or one per prediction '
-                f'({rows.shape[2]}), got shape {tuple(background.shape)}'
-            )
-        return background
-
-    def _largest(self, rows: Tensor) -> Tensor:
-        """(B, 1, 1) greatest magnitude of the costs (B, M + 1, N)."""
-        # One read each; abs() and aminmax() are several times slower.
-        most, least = rows.amax((1, 2), True), rows.amin((1, 2), True)
-        largest = torch.maximum(most, -least)
-        if self.cost_scaling == 'batch_max':
-            largest = largest.amax().expand_as(largest)
-        return largest
+        return batch.of_preds('background_cost', background)
 
 
-def _parse_background(
-    value: float | Sequence[float] | Sequence[tuple[float, int]],
-) -> float | Tensor:
+def _parse_background(value: BackgroundCost) -> float | Tensor:
     """One number, or (N,) float64."""
     numbers = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from mmdet.models.task_modules.assigners.match_cost import (
-    BaseMatchCost,
-)
 from mmdet.registry import TASK_UTILS
-from mmdet.structures.bbox import bbox_overlaps
-from mmengine.structures import InstanceData
 from torch import Tensor
+
+from ..inputs.match_batch import MatchBatch
+from .batched_cost import BatchedCost
+from .pairs import of_labels, overlaps
+from .span import Span
 
 __all__ = ['OneMinusIoUCost', 'OneMinusProbCost']
 
 
 @TASK_UTILS.register_module()
-class OneMinusIoUCost(BaseMatchCost):
+class OneMinusIoUCost(BatchedCost):
     r"""Box cost :math:`w (1 - \mathrm{IoU}(\hat b_i, b_j))` (Sec. 3).
 
     Unlike mmdet's ``IoUCost`` it keeps the constant. Off the balanced case
@@ -37,33 +37,18 @@ class OneMinusIoUCost(BaseMatchCost):
             )
         self.iou_mode = iou_mode
 
-    def __call__(
-        self,
-        pred_instances: InstanceData,
-        gt_instances: InstanceData,
-        img_meta: dict | None = None,
-        **kwargs,
-    ) -> Tensor:
-        """Computes the cost of one image.
+    @property
+    def span(self) -> Span:
+        """See :class:`BatchedCost`."""
+        return Span(0.0, (2 if self.iou_mode == 'giou' else 1) * self.weight)
 
-        Args:
-            pred_instances (InstanceData): With ``bboxes`` (N, 4), xyxy.
-            gt_instances (InstanceData): With ``bboxes`` (M, 4), xyxy, in the
-                same unit.
-            img_meta (dict, optional): Not used.
-            **kwargs: Not used.
-
-        Returns:
-            Tensor: (N, M) cost.
-        """
-        overlaps = bbox_overlaps(
-            pred_instances.bboxes, gt_instances.bboxes, mode=self.iou_mode
-        )
-        return self.weight * (1 - overlaps)
+    def of_batch(self, batch: MatchBatch) -> Tensor:
+        """See :class:`BatchedCost`."""
+        return overlaps(batch, self.iou_mode).sub_(1).mul_(-self.weight)
 
 
 @TASK_UTILS.register_module()
-class OneMinusProbCost(BaseMatchCost):
+class OneMinusProbCost(BatchedCost):
     r"""Class cost :math:`w (1 - \langle \hat c_i, c_j \rangle)` (Sec. 3.1).
 
     Args:
@@ -77,27 +62,16 @@ class OneMinusProbCost(BaseMatchCost):
         super().__init__(weight=weight)
         self.use_sigmoid = use_sigmoid
 
-    def probabilities(self, scores: Tensor) -> Tensor:
-        """(..., C) probabilities of (..., C) logits."""
-        return scores.sigmoid() if self.use_sigmoid else scores.softmax(-1)
+    @property
+    def span(self) -> Span:
+        """See :class:`BatchedCost`."""
+        return Span(0.0, self.weight)
 
-    def __call__(
-        self,
-        pred_instances: InstanceData,
-        gt_instances: InstanceData,
-        img_meta: dict | None = None,
-        **kwargs,
-    ) -> Tensor:
-        """Computes the cost of one image.
-
-        Args:
-            pred_instances (InstanceData): With ``scores`` (N, C), logits.
-            gt_instances (InstanceData): With ``labels`` (M,).
-            img_meta (dict, optional): Not used.
-            **kwargs: Not used.
-
-        Returns:
-            Tensor: (N, M) cost.
-        """
-        probabilities = self.probabilities(pred_instances.scores)
-        return self.weight * (1 - probabilities[:, gt_instances.labels])
+    def of_batch(self, batch: MatchBatch) -> Tensor:
+        """See :class:`BatchedCost`."""
+        scores = batch.scores
+        if self.use_sigmoid:
+            probabilities = scores.sigmoid()
+        else:
+            probabilities = scores.softmax(-1)
+        return self.weight * (1 - of_labels(probabilities, batch))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from mmdet.models.task_modules.assigners.match_cost import (
-    BaseMatchCost,
-)
 from mmdet.registry import TASK_UTILS
-from mmengine.structures import InstanceData
 from torch import Tensor
+
+from ..inputs.match_batch import MatchBatch
+from .batched_cost import BatchedCost
+from .span import Span
 
 __all__ = ['GaussianWassersteinCost', 'gaussian_wasserstein']
 
@@ -43,7 +43,7 @@ def gaussian_wasserstein(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 @TASK_UTILS.register_module()
-class GaussianWassersteinCost(BaseMatchCost):
+class GaussianWassersteinCost(BatchedCost):
     r"""Box cost :math:`w \, W_{ij} / (W_{ij} + c \, s_{ij})`.
 
     With the distance W of :func:`gaussian_wasserstein` this is the loss
@@ -91,26 +91,14 @@ class GaussianWassersteinCost(BaseMatchCost):
             distance /= side1.unsqueeze(-1) * side2.unsqueeze(-2)
         return distance.div_(distance + self.constant).mul_(self.weight)
 
-    def __call__(
-        self,
-        pred_instances: InstanceData,
-        gt_instances: InstanceData,
-        img_meta: dict | None = None,
-        **kwargs,
-    ) -> Tensor:
-        """Computes the cost of one image.
+    @property
+    def span(self) -> Span:
+        """See :class:`BatchedCost`."""
+        return Span(0.0, self.weight)
 
-        Args:
-            pred_instances (InstanceData): With ``bboxes`` (N, 4), xyxy.
-            gt_instances (InstanceData): With ``bboxes`` (M, 4), xyxy, in the
-                same unit.
-            img_meta (dict, optional): Not used.
-            **kwargs: Not used.
-
-        Returns:
-            Tensor: (N, M) cost.
-        """
-        return self.of_boxes(pred_instances.bboxes, gt_instances.bboxes)
+    def of_batch(self, batch: MatchBatch) -> Tensor:
+        """See :class:`BatchedCost`."""
+        return self.of_boxes(batch.gt_boxes, batch.boxes)
 
 
 def _root_of_side(boxes: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """Match costs for a whole batch at once.
 
 mmdet's match costs take one image. The ones listed here are computed for all
-images (and layers) together; any other registered cost is called image by
-image. To add one, write a function below and decorate it with ``@_batches``
-and the cost's class; what it returns is its own tensor and may be overwritten.
+images (and layers) together, as ours are (:class:`BatchedCost`); any other
+registered cost is called image by image.
 """
 
 from __future__ import annotations
@@ -23,17 +22,11 @@ from torch import Tensor
 
 from ..inputs.bad_numbers import is_good
 from ..inputs.match_batch import MatchBatch
-from ..inputs.overlaps import pairwise_overlaps
+from .batched_cost import BatchedCost
 from .compiled import add_native_cost
-from .paper_costs import OneMinusIoUCost, OneMinusProbCost
-from .wasserstein_cost import GaussianWassersteinCost
+from .pairs import of_labels, overlaps
 
 __all__ = ['add_cost', 'batched_cost']
-
-_BatchedCost = Callable[[BaseMatchCost, MatchBatch], Tensor]
-# On the CPU, so that intermediates stay in the cache.
-_OVERLAPS_AT_ONCE = 2**18
-_BATCHED: dict[type[BaseMatchCost], _BatchedCost] = {}
 
 
 def add_cost(
@@ -76,18 +69,12 @@ def batched_cost(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     Raises:
         ValueError: If the cost of an image is not (N, M).
     """
+    if type(cost).__call__ is BatchedCost.__call__:
+        return cost.of_batch(batch)
     implementation = _BATCHED.get(type(cost), _image_by_image)
     if getattr(cost, 'binary_input', False):
         implementation = _image_by_image
     return implementation(cost, batch)
-
-
-def _batches(*classes: type[BaseMatchCost]) -> Callable:
-    def register(function: _BatchedCost) -> _BatchedCost:
-        _BATCHED.update(dict.fromkeys(classes, function))
-        return function
-
-    return register
 
 
 def _image_by_image(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
@@ -110,32 +97,10 @@ def _image_by_image(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     return padded
 
 
-@_batches(OneMinusIoUCost)
-def _one_minus_iou(cost: OneMinusIoUCost, batch: MatchBatch) -> Tensor:
-    return _overlaps(cost, batch).sub_(1).mul_(-cost.weight)
-
-
-@_batches(IoUCost)
 def _iou(cost: IoUCost, batch: MatchBatch) -> Tensor:
-    return _overlaps(cost, batch).mul_(-cost.weight)
+    return overlaps(batch, cost.iou_mode).mul_(-cost.weight)
 
 
-def _overlaps(cost: OneMinusIoUCost | IoUCost, batch: MatchBatch) -> Tensor:
-    boxes, gt_boxes = batch.boxes, batch.gt_boxes
-    shape = (len(boxes), gt_boxes.shape[1], boxes.shape[1])
-    overlaps = boxes.new_empty(shape)
-    step = max(_OVERLAPS_AT_ONCE // max(shape[1] * shape[2], 1), 1)
-    if boxes.device.type != 'cpu':
-        step = max(shape[0], 1)
-    for start in range(0, len(boxes), step):
-        part = slice(start, start + step)
-        overlaps[part] = pairwise_overlaps(
-            gt_boxes[part], boxes[part], cost.iou_mode
-        )
-    return overlaps
-
-
-@_batches(BBoxL1Cost)
 def _l1(cost: BBoxL1Cost, batch: MatchBatch) -> Tensor:
     pred, gt = batch.boxes, batch.gt_boxes
     if cost.box_format == 'xywh':
@@ -148,31 +113,20 @@ def _l1(cost: BBoxL1Cost, batch: MatchBatch) -> Tensor:
     return total.mul_(cost.weight)
 
 
-@_batches(GaussianWassersteinCost)
-def _wasserstein(cost: GaussianWassersteinCost, batch: MatchBatch) -> Tensor:
-    return cost.of_boxes(batch.gt_boxes, batch.boxes)
-
-
-@_batches(ClassificationCost)
 def _classification(cost: ClassificationCost, batch: MatchBatch) -> Tensor:
-    return -cost.weight * _of_label(batch.scores.softmax(-1), batch)
+    return -cost.weight * of_labels(batch.scores.softmax(-1), batch)
 
 
-@_batches(OneMinusProbCost)
-def _one_minus_prob(cost: OneMinusProbCost, batch: MatchBatch) -> Tensor:
-    probabilities = cost.probabilities(batch.scores)
-    return cost.weight * (1 - _of_label(probabilities, batch))
-
-
-@_batches(FocalLossCost)
 def _focal(cost: FocalLossCost, batch: MatchBatch) -> Tensor:
     p = batch.scores.sigmoid()
     positive = -(p + cost.eps).log() * cost.alpha * (1 - p).pow(cost.gamma)
     negative = -(1 - p + cost.eps).log() * (1 - cost.alpha) * p.pow(cost.gamma)
-    return cost.weight * _of_label(positive - negative, batch)
+    return cost.weight * of_labels(positive - negative, batch)
 
 
-def _of_label(per_class: Tensor, batch: MatchBatch) -> Tensor:
-    """(B, N, C) to (B, M, N): the class of each ground truth."""
-    index = batch.gt_labels.unsqueeze(2).expand(-1, -1, per_class.shape[1])
-    return per_class.mT.gather(1, index)
+_BATCHED: dict[type[BaseMatchCost], Callable[..., Tensor]] = {
+    BBoxL1Cost: _l1,
+    ClassificationCost: _classification,
+    FocalLossCost: _focal,
+    IoUCost: _iou,
+}

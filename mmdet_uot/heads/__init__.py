@@ -9,8 +9,8 @@ from .detr_head import (
     UOTDABDETRHead,
     UOTDeformableDETRHead,
     UOTDETRHead,
-    UOTDINOHead,
 )
+from .dino_head import UOTDINOHead
 from .ssd_head import UOTSSDHead
 
 __all__ = [

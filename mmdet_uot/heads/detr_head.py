@@ -8,19 +8,10 @@ from mmdet.models.dense_heads import (
     DABDETRHead,
     DeformableDETRHead,
     DETRHead,
-    DINOHead,
 )
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import (
-    bbox_cxcywh_to_xyxy,
-    bbox_xyxy_to_cxcywh,
-)
-from mmdet.utils import (
-    ConfigType,
-    InstanceList,
-    OptInstanceList,
-    reduce_mean,
-)
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmdet.utils import ConfigType, InstanceList, OptInstanceList
 from torch import Tensor
 
 from ..assigners import match_layers
@@ -28,17 +19,15 @@ from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
     drop_bad_numbers,
-    image_names,
-    is_good,
 )
-from ..inputs.instances import image_sizes, pad_boxes, pad_labels
-from ..losses import box_loss, check_class_loss, class_loss
+from ..inputs.ground_truths import GroundTruths
+from ..losses import SetLoss, check_class_loss
+from .ignored_boxes import keeps_ignored
 
 __all__ = [
     'UOTConditionalDETRHead',
     'UOTDABDETRHead',
     'UOTDETRHead',
-    'UOTDINOHead',
     'UOTDeformableDETRHead',
 ]
 
@@ -68,8 +57,8 @@ class UOTDETRHead(DETRHead):
         loss_cls (dict): ``CrossEntropyLoss`` with softmax, where
             ``bg_cls_weight`` is the factor of the background, or
             ``FocalLoss``. Defaults to that of ``DETRHead``.
-        min_mass (float): Pairs of at most this weight are left out of the
-            box losses. Defaults to 1e-3.
+        min_mass (float): Which pairs are left out of the box loss, see
+            :func:`box_pairs`. Defaults to 0.01.
         **kwargs: Of ``DETRHead``.
 
     Raises:
@@ -82,7 +71,7 @@ class UOTDETRHead(DETRHead):
         num_classes: int,
         *args,
         loss_cls: ConfigType = _CROSS_ENTROPY,
-        min_mass: float = 1e-3,
+        min_mass: float = 0.01,
         **kwargs,
     ) -> None:
         # DETRHead does this for itself alone, not for derived classes.
@@ -100,6 +89,16 @@ class UOTDETRHead(DETRHead):
                 'used; this head is not supported'
             )
 
+    def __init_subclass__(cls, **kwargs) -> None:
+        # The methods of a stock head come before ours.
+        super().__init_subclass__(**kwargs)
+        for name in ('loss', 'loss_and_predict', 'loss_by_feat'):
+            setattr(cls, name, keeps_ignored(getattr(cls, name)))
+
+    loss = keeps_ignored(DETRHead.loss)
+    loss_and_predict = keeps_ignored(DETRHead.loss_and_predict)
+
+    @keeps_ignored
     def loss_by_feat(
         self,
         all_layers_cls_scores: Tensor,
@@ -117,21 +116,13 @@ class UOTDETRHead(DETRHead):
             batch_gt_instances (list[InstanceData]): Per image, ``bboxes``
                 and ``labels``.
             batch_img_metas (list[dict]): Per image, with ``img_shape``.
-            batch_gt_instances_ignore (list[InstanceData], optional): Must be
-                None, as in ``DETRHead``.
+            batch_gt_instances_ignore (list[InstanceData], optional): Per
+                image, ignored ``bboxes``. Defaults to None.
 
         Returns:
             dict[str, Tensor]: ``loss_cls``, ``loss_bbox`` and ``loss_iou`` of
             the last layer, ``d0.loss_cls`` and so on of the others.
-
-        Raises:
-            ValueError: If ignored boxes are given.
         """
-        if batch_gt_instances_ignore is not None:
-            raise ValueError(
-                f'{type(self).__name__} knows no ignored boxes: '
-                'batch_gt_instances_ignore must be None'
-            )
         losses = self._losses_of_layers(
             all_layers_cls_scores,
             all_layers_bbox_preds,
@@ -179,58 +170,32 @@ class UOTDETRHead(DETRHead):
         batch_img_metas: list[dict],
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
-        L, B = scores.shape[:2]
-        names = image_names(batch_img_metas)
-        labels = pad_labels(batch_gt_instances, self.num_classes, names)
+        gts = GroundTruths.of(
+            batch_gt_instances, batch_img_metas, scores.device
+        )
+        labels = gts.labels(self.num_classes)
         # Half precision would round coordinates to whole pixels.
         boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
-        sizes = image_sizes(batch_img_metas, boxes)
+        sizes = gts.image_sizes.to(boxes.dtype)
         plan = match_layers(
             self.assigner,
             scores,
-            bbox_cxcywh_to_xyxy(boxes) * sizes,
-            batch_gt_instances,
+            bbox_cxcywh_to_xyxy(boxes.detach()) * sizes,
+            gts,
             batch_img_metas,
         )
-        foreground = plan.foreground.sum((1, 2)).view(L, B).sum(1)
-        background = plan.background.sum(1).view(L, B).sum(1)
-        cls_average = foreground + self.bg_cls_weight * background
-        if self.sync_cls_avg_factor:
-            cls_average = reduce_mean(cls_average)
-        box_average = reduce_mean(foreground).clamp(min=1)
-
         scores, boxes = drop_bad_numbers(
-            scores, boxes, self.bad_number_log, names, axis=1
+            scores, boxes, self.bad_number_log, gts.names, axis=1
         )
-        loss_cls = class_loss(
-            self.loss_cls, scores.flatten(0, 1), plan, labels.repeat(L, 1)
+        loss = SetLoss(
+            self.loss_cls,
+            self.loss_bbox,
+            self.loss_iou,
+            self.bg_cls_weight,
+            self.sync_cls_avg_factor,
+            self.min_mass,
         )
-
-        pairs = plan.pairs(self.min_mass)
-        layer, image = pairs.image // B, pairs.image % B
-        target = pad_boxes(batch_gt_instances)
-        relative = bbox_xyxy_to_cxcywh(target / sizes)
-        losses = []
-        for loss, pred, gt in (
-            (self.loss_bbox, boxes, relative),
-            (self.loss_iou, bbox_cxcywh_to_xyxy(boxes) * sizes, target),
-        ):
-            losses.append(
-                box_loss(
-                    loss,
-                    pred[layer, image, pairs.prediction],
-                    gt[image, pairs.ground_truth],
-                    pairs.mass,
-                    layer,
-                    L,
-                )
-                / box_average
-            )
-        return dict(
-            loss_cls=loss_cls.view(L, B).sum(1) / cls_average.clamp(min=1),
-            loss_bbox=losses[0],
-            loss_iou=losses[1],
-        )
+        return loss(scores, boxes, plan, labels, gts.boxes, sizes)
 
 
 @MODELS.register_module()
@@ -249,61 +214,6 @@ class UOTDeformableDETRHead(DeformableDETRHead, UOTDETRHead):
 
     Decoder layers are matched in one solve, encoder proposals in another.
     """
-
-
-@MODELS.register_module()
-class UOTDINOHead(DINOHead, UOTDETRHead):
-    """DINO's head on transport plans, see :class:`UOTDETRHead`.
-
-    The denoising queries keep their fixed ground truths. Mind that mmdet
-    makes them from the ground truths' boxes before the head is asked: boxes
-    that are not finite must not reach it.
-    """
-
-    def loss_dn(
-        self,
-        scores: Tensor,
-        boxes: Tensor,
-        batch_gt_instances: InstanceList,
-        batch_img_metas: list[dict],
-        dn_meta: dict[str, int],
-    ) -> tuple[list[Tensor], ...]:
-        """Losses of the denoising queries, without their bad numbers.
-
-        Args:
-            scores (Tensor): (L, B, N, C) logits.
-            boxes (Tensor): (L, B, N, 4) boxes, cxcywh, relative.
-            batch_gt_instances (list[InstanceData]): Per image.
-            batch_img_metas (list[dict]): Per image.
-            dn_meta (dict[str, int]): Of the denoising queries.
-
-        Returns:
-            tuple[list[Tensor], ...]: Class, L1 and IoU losses of each layer.
-        """
-        scores, boxes = drop_bad_numbers(
-            scores,
-            boxes,
-            self.bad_number_log,
-            image_names(batch_img_metas),
-            axis=1,
-        )
-        return super().loss_dn(
-            scores, boxes, batch_gt_instances, batch_img_metas, dn_meta
-        )
-
-    def _get_dn_targets_single(self, *args, **kwargs) -> tuple:
-        labels, label_weights, targets, weights, pos, neg = (
-            super()._get_dn_targets_single(*args, **kwargs)
-        )
-        good = is_good(targets).all(1, keepdim=True)
-        return (
-            labels,
-            label_weights * good.squeeze(1),
-            torch.where(good, targets, 0.0),
-            weights * good,
-            pos,
-            neg,
-        )
 
 
 def _expand_class_weight(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmdet.models.task_modules.prior_generators import (
@@ -12,11 +13,30 @@ from mmdet.models.task_modules.prior_generators import (
 from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
-__all__ = ['GridAnchors']
+__all__ = ['GridAnchors', 'Inside']
+
+# Image shapes of which is remembered which anchors lie inside.
+_REMEMBERED = 64
+
+
+class Inside(NamedTuple):
+    """The n of N anchors that may be matched in an image.
+
+    Attributes:
+        flags (Tensor): (N,) bool, which they are.
+        index (Tensor): (n,) int64, their places.
+        anchors (Tensor): (n, 4) their boxes.
+    """
+
+    flags: Tensor
+    index: Tensor
+    anchors: Tensor
 
 
 class GridAnchors:
     """Remembers the anchors of the last feature sizes.
+
+    And which of them lie inside of the last 64 shapes of images.
 
     Args:
         generator (AnchorGenerator): Prior generator of the head.
@@ -31,7 +51,7 @@ class GridAnchors:
         self.allowed_border = allowed_border
         self._key: tuple | None = None
         self._anchors = torch.empty(0, 4)
-        self._inside: dict[tuple, tuple[Tensor, Tensor] | None] = {}
+        self._inside: dict[tuple, Inside | None] = {}
 
     def anchors(
         self, sizes: Sequence[tuple[int, int]], device: torch.device
@@ -57,7 +77,7 @@ class GridAnchors:
         sizes: Sequence[tuple[int, int]],
         meta: dict,
         device: torch.device,
-    ) -> tuple[Tensor, Tensor] | None:
+    ) -> Inside | None:
         """Which anchors may be matched in an image.
 
         Args:
@@ -66,8 +86,7 @@ class GridAnchors:
             device (torch.device): Device of the result.
 
         Returns:
-            tuple[Tensor, Tensor], optional: (N,) bool, and those anchors; or
-            None for all.
+            Inside, optional: None for all.
 
         Raises:
             ValueError: If there is no such anchor.
@@ -77,20 +96,27 @@ class GridAnchors:
         key = tuple(pad_shape)
         if self.allowed_border >= 0:
             key += tuple(img_shape)
-        if key not in self._inside:
+        if key in self._inside:
+            self._inside[key] = self._inside.pop(key)
+        else:
             flags = torch.cat(
                 self.generator.valid_flags(sizes, pad_shape, device)
             )
             flags = anchor_inside_flags(
                 anchors, flags, img_shape, self.allowed_border
             )
-            if not flags.any():
+            index = flags.nonzero()[:, 0]
+            if len(index) == 0:
                 raise ValueError(
                     f'no anchor lies inside the image (img_shape {img_shape}, '
                     f'pad_shape {pad_shape}, allowed_border='
                     f'{self.allowed_border}); enlarge the image or set '
                     'allowed_border=-1'
                 )
-            kept = None if flags.all() else (flags, anchors[flags])
-            self._inside[key] = kept
+            everywhere = len(index) == len(flags)
+            self._inside[key] = (
+                None if everywhere else Inside(flags, index, anchors[index])
+            )
+            if len(self._inside) > _REMEMBERED:
+                del self._inside[next(iter(self._inside))]
         return self._inside[key]

@@ -14,12 +14,11 @@ from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
     drop_bad_numbers,
-    image_names,
     is_good,
 )
-from ..inputs.instances import pad_boxes, pad_labels
+from ..inputs.ground_truths import GroundTruths
 from ..ot import TransportPlan, WeightedPairs
-from .grid_anchors import GridAnchors
+from .grid_anchors import GridAnchors, Inside
 
 __all__ = ['UOTSSDHead']
 
@@ -79,63 +78,65 @@ class UOTSSDHead(SSDHead):
             dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
             entry per image.
         """
-        names = image_names(batch_img_metas)
-        labels = pad_labels(batch_gt_instances, self.num_classes, names)
-        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
         device = cls_scores[0].device
+        gts = GroundTruths.of(batch_gt_instances, batch_img_metas, device)
+        labels = gts.labels(self.num_classes)
+        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
         anchors = self.grid_anchors.anchors(sizes, device)
         inside = [
             self.grid_anchors.inside(sizes, meta, device)
             for meta in batch_img_metas
         ]
-        plan = self._match(
-            anchors,
-            inside,
-            batch_gt_instances,
-            batch_img_metas,
-            batch_gt_instances_ignore,
-        )
+        plan = self._match(anchors, inside, gts, batch_gt_instances_ignore)
         scores, deltas = drop_bad_numbers(
             _flatten_levels(cls_scores, self.cls_out_channels),
             _flatten_levels(bbox_preds, 4),
             self.bad_number_log,
-            names,
+            gts.names,
         )
-        gt_boxes = pad_boxes(batch_gt_instances)
+        pairs = self.loss_module.box_pairs(plan)
+        pred, target = self._boxes_of(pairs, deltas, anchors, gts.boxes)
+        return self.loss_module(scores, labels, plan, pairs, pred, target)
 
-        def box_pairs(pairs: WeightedPairs) -> tuple[Tensor, Tensor]:
-            pred = deltas[pairs.image, pairs.prediction]
-            prior = anchors[pairs.prediction]
-            target = gt_boxes[pairs.image, pairs.ground_truth]
-            if self.reg_decoded_bbox:
-                pred = self.bbox_coder.decode(prior, pred)
-            else:
-                target = self.bbox_coder.encode(prior, target)
-            # What cannot be regressed to is not: stock assigners match any
-            # box, and a side of length zero has no logarithm.
-            return pred, torch.where(is_good(target), target, pred.detach())
-
-        return self.loss_module(scores, labels, plan, box_pairs)
+    def _boxes_of(
+        self,
+        pairs: WeightedPairs,
+        deltas: Tensor,
+        anchors: Tensor,
+        gt_boxes: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """(K, 4) predicted and target boxes of K pairs, or their encoding."""
+        pred = deltas[pairs.image, pairs.prediction]
+        prior = anchors[pairs.prediction]
+        target = gt_boxes[pairs.image, pairs.ground_truth]
+        if self.reg_decoded_bbox:
+            pred = self.bbox_coder.decode(prior, pred)
+        else:
+            target = self.bbox_coder.encode(prior, target)
+        # What cannot be regressed to is not: stock assigners match any box,
+        # and a side of length zero has no logarithm.
+        return pred, torch.where(is_good(target), target, pred.detach())
 
     def _match(
         self,
         anchors: Tensor,
-        inside: list[tuple[Tensor, Tensor] | None],
-        batch_gt_instances: InstanceList,
-        batch_img_metas: list[dict],
+        inside: list[Inside | None],
+        gts: GroundTruths,
         batch_gt_instances_ignore: OptInstanceList,
     ) -> TransportPlan:
         everywhere = InstanceData(priors=anchors)
         preds = [
-            everywhere if kept is None else InstanceData(priors=kept[1])
+            everywhere
+            if kept is None
+            else InstanceData(
+                metainfo=dict(out_of=len(anchors)),
+                priors=kept.anchors,
+                index=kept.index,
+            )
             for kept in inside
         ]
         plan = match_batch(
-            self.assigner,
-            preds,
-            batch_gt_instances,
-            batch_img_metas,
-            batch_gt_instances_ignore,
+            self.assigner, preds, gts, gts.metas, batch_gt_instances_ignore
         )
         if all(kept is None for kept in inside):
             return plan
@@ -143,7 +144,7 @@ class UOTSSDHead(SSDHead):
             [
                 anchors.new_ones(len(anchors), dtype=torch.bool)
                 if kept is None
-                else kept[0]
+                else kept.flags
                 for kept in inside
             ]
         )

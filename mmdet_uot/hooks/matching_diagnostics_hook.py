@@ -19,7 +19,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from .._options import check_choice, named_options
-from ..assigners import UOTAssigner
+from ..assigners import PlanAssigner
 from ..matched_images.summary import (
     best_predictions,
     describe,
@@ -69,8 +69,8 @@ class MatchingDiagnosticsHook(Hook):
     - ``matching/time_share``: share of assigners in the time of training
       steps, which is without that of waiting for data
 
-    What there is not is not logged: an instability the first time, the
-    marginal error of an exact matcher, bad costs of mmdet's assigners.
+    Not logged are the instability the first time, the marginal error of an
+    exact matcher and the bad costs of mmdet's assigners: there are none.
 
     The training is not changed: random numbers and buffers are put back, and
     a resumed training goes on with the best predictions of its checkpoint.
@@ -162,9 +162,9 @@ class MatchingDiagnosticsHook(Hook):
                 f'{type(model).__name__} has none; leave out the hook'
             )
         self.builders = [
-            assigner.problem_builder
+            assigner.cost
             for assigner in assigners
-            if isinstance(assigner, UOTAssigner)
+            if isinstance(assigner, PlanAssigner)
         ]
         # What the config lacks is an error now, not after an epoch.
         try:

@@ -11,7 +11,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from .._options import check_choice, named_options
-from ..assigners import UOTAssigner
+from ..assigners import PlanAssigner
 
 __all__ = ['MatchingScheduleHook']
 
@@ -176,7 +176,7 @@ class MatchingScheduleHook(Hook):
             return
         numbers = self._numbers_of_all(runner.epoch, runner.iter)
         for assigner in self.assigners:
-            assigner.matcher = assigner.matcher.replace(**numbers)
+            assigner.set_numbers(**numbers)
         for name, number in numbers.items():
             if math.isfinite(number):
                 runner.message_hub.update_scalar(f'train/{name}', number)
@@ -208,7 +208,7 @@ class MatchingScheduleHook(Hook):
             seen.add(kinds)
             for assigner in self.assigners:
                 try:
-                    assigner.matcher.replace(**numbers)
+                    assigner.with_numbers(**numbers)
                 except ValueError as error:
                     raise ValueError(
                         f'MatchingScheduleHook, epoch {epoch + 1}, iteration '
@@ -235,12 +235,12 @@ class MatchingScheduleHook(Hook):
         }
 
 
-def _find_assigners(model: nn.Module) -> Iterator[UOTAssigner]:
+def _find_assigners(model: nn.Module) -> Iterator[PlanAssigner]:
     """Assigners are no modules; heads hold them, or lists of them."""
     for module in model.modules():
         for value in vars(module).values():
             values = value if isinstance(value, list) else [value]
-            yield from (v for v in values if isinstance(v, UOTAssigner))
+            yield from (v for v in values if isinstance(v, PlanAssigner))
 
 
 def _parse_range(

@@ -19,7 +19,6 @@ __all__ = [
     'BadNumberLog',
     'describe_predictions',
     'drop_bad_numbers',
-    'image_names',
     'is_good',
     'is_good_box',
     'mark_bad_numbers',
@@ -42,14 +41,6 @@ def is_good_box(boxes: Tensor) -> Tensor:
     """(...) bool, whether (..., 4) boxes, xyxy, are good and have an area."""
     has_area = (boxes[..., 2:] > boxes[..., :2]).all(-1)
     return is_good(boxes).all(-1) & has_area
-
-
-def image_names(metas: Sequence[dict]) -> list[str]:
-    """The paths of images, or their numbers where those are not known."""
-    return [
-        meta.get('img_path') or f'image {image} of the batch'
-        for image, meta in enumerate(metas)
-    ]
 
 
 class BadNumberLog:

@@ -1,4 +1,4 @@
-"""Batches as heads give them: per image, or as the tensors of a decoder."""
+"""A batch given image by image."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from .bad_numbers import mark_bad_numbers
-from .instances import check_instances, fields, widen
-from .match_batch import MatchBatch, plain
+from .ground_truths import GroundTruths
+from .instances import check_instances, fields, plain
+from .match_batch import MatchBatch
 
-__all__ = ['InstanceBatch', 'TensorBatch']
+__all__ = ['InstanceBatch']
 
 
 class InstanceBatch(MatchBatch):
@@ -25,8 +26,12 @@ class InstanceBatch(MatchBatch):
 
     Args:
         preds (Sequence[InstanceData]): Per image, what the costs need of
-            ``bboxes`` or ``priors``, ``scores``, ``masks``.
-        gts (Sequence[InstanceData]): Per image.
+            ``bboxes`` or ``priors``, ``scores``, ``masks``. Where a head
+            leaves out some of its predictions, ``index`` (n,) int64 are the
+            places of the others, and the meta information ``out_of`` is how
+            many there were.
+        gts (Sequence[InstanceData]): Per image; may be
+            :class:`GroundTruths`, which have metas of their own.
         metas (Sequence[dict], optional): Per image.
 
     Raises:
@@ -48,27 +53,19 @@ class InstanceBatch(MatchBatch):
                 'must have one entry per image, got '
                 f'{len(preds)}, {len(gts)} and {len(metas)}'
             )
-        super().__init__(gts, metas)
         # One object given for several images (anchors) stays one object.
         given = {id(pred): _with_boxes(pred) for pred in preds}
         self.preds = [given[id(pred)] for pred in preds]
         self.num_preds = [len(pred) for pred in preds]
+        device = _device_of(self.preds[0])
+        super().__init__(GroundTruths.of(gts, metas, device))
 
-    def part(self, entries: slice) -> InstanceBatch:
+    def part(
+        self, entries: slice, ground_truths: GroundTruths
+    ) -> InstanceBatch:
         """The batch of some images."""
         return InstanceBatch(
-            self.preds[entries], self._gts[entries], self._metas[entries]
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the predictions."""
-        for value in self.preds[0].values():
-            if isinstance(value, Tensor):
-                return value.device
-        raise ValueError(
-            'batch_pred_instances must hold tensors, such as `bboxes`, '
-            f'`priors` or `scores`, got {sorted(self.preds[0].keys())}'
+            self.preds[entries], ground_truths, ground_truths.metas
         )
 
     @property
@@ -87,6 +84,20 @@ class InstanceBatch(MatchBatch):
         """(B, N, C) logits."""
         return self._stack_preds('scores')
 
+    @property
+    def head_counts(self) -> list[int]:
+        """How many predictions the head has for each image."""
+        return [pred.get('out_of', len(pred)) for pred in self.preds]
+
+    def of_preds(self, name: str, values: Tensor) -> Tensor:
+        """See :meth:`MatchBatch.of_preds`."""
+        values = super().of_preds(name, values)
+        indices = [pred.get('index') for pred in self.preds]
+        if all(index is None for index in indices):
+            return values
+        rows = [values if i is None else values[i] for i in indices]
+        return pad_sequence(rows, batch_first=True)
+
     def _stack_preds(
         self, name: str, shape: tuple[int, ...] | None = None
     ) -> Tensor:
@@ -97,73 +108,18 @@ class InstanceBatch(MatchBatch):
         return mark_bad_numbers(pad_sequence(tensors, batch_first=True))
 
 
-class TensorBatch(MatchBatch):
-    """A batch given as the tensors of a head with several layers.
-
-    Args:
-        scores (Tensor): (L, B, N, C) logits.
-        boxes (Tensor): (L, B, N, 4) boxes, xyxy in pixels.
-        gts (Sequence[InstanceData]): Per image.
-        metas (Sequence[dict]): Per image.
-
-    Raises:
-        ValueError: If the sizes do not fit.
-    """
-
-    def __init__(
-        self,
-        scores: Tensor,
-        boxes: Tensor,
-        gts: Sequence[InstanceData],
-        metas: Sequence[dict],
-    ) -> None:
-        B, shape = len(gts), tuple(scores.shape)
-        if (
-            len(shape) != 4
-            or tuple(boxes.shape) != (*shape[:3], 4)
-            or not shape[1] == B == len(metas)
-            or 0 in shape[:2]
-        ):
-            raise ValueError(
-                'scores must be (L, B, N, C) and boxes (L, B, N, 4) for '
-                'batch_gt_instances and batch_img_metas of B images, got '
-                f'{shape}, {tuple(boxes.shape)}, {B} and {len(metas)}'
-            )
-        super().__init__(gts, metas, layers=shape[0])
-        self.scores = mark_bad_numbers(widen(scores.flatten(0, 1)))
-        self.boxes = mark_bad_numbers(widen(boxes.flatten(0, 1)))
-        self.num_preds = [scores.shape[2]] * len(self.num_gts)
-
-    def part(self, entries: slice) -> TensorBatch:
-        """The batch of some entries, as one layer."""
-        return TensorBatch(
-            self.scores[None, entries],
-            self.boxes[None, entries],
-            (list(self._gts) * self.layers)[entries],
-            self.metas[entries],
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the predictions."""
-        return self.scores.device
-
-    @property
-    def num_classes(self) -> int:
-        """Columns of the scores."""
-        return self.scores.shape[2]
-
-    @cached_property
-    def preds(self) -> list[InstanceData]:
-        """The predictions of each entry, for costs that take one image."""
-        return [
-            InstanceData(scores=scores, bboxes=boxes)
-            for scores, boxes in zip(self.scores, self.boxes, strict=True)
-        ]
-
-
 def _with_boxes(pred: InstanceData) -> InstanceData:
     pred = plain(pred)
     if 'bboxes' not in pred and 'priors' in pred:
         pred.bboxes = pred.priors
     return pred
+
+
+def _device_of(pred: InstanceData) -> torch.device:
+    for value in pred.values():
+        if isinstance(value, Tensor):
+            return value.device
+    raise ValueError(
+        'batch_pred_instances must hold tensors, such as `bboxes`, `priors` '
+        f'or `scores`, got {sorted(pred.keys())}'
+    )

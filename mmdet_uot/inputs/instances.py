@@ -1,4 +1,4 @@
-"""mmdet's per-image instances as padded batches."""
+"""mmdet's instances, image by image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import torch
 from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-
-from ..ot import to_device
 
 __all__ = [
     'check_instances',
     'fields',
-    'image_sizes',
-    'pad_boxes',
-    'pad_labels',
+    'image_names',
+    'plain',
     'widen',
 ]
 
@@ -83,62 +79,23 @@ def widen(tensor: Tensor) -> Tensor:
     return tensor.detach().to(dtype)
 
 
-def pad_boxes(instances: Sequence[InstanceData]) -> Tensor:
-    """(B, M, 4) ``bboxes`` of all images, zero in the padding."""
-    boxes = [widen(boxes) for boxes in fields(instances, 'bboxes', (4,))]
-    return pad_sequence(boxes, batch_first=True)
+def plain(instances: InstanceData) -> InstanceData:
+    """Box tensors instead of box objects; numbers are at least float32."""
+    result = InstanceData(metainfo=instances.metainfo)
+    for name, value in instances.items():
+        numbers = name in ('bboxes', 'priors', 'scores')
+        if numbers:
+            value = get_box_tensor(value)
+        if isinstance(value, Tensor):
+            numbers = numbers or value.is_floating_point()
+            value = widen(value) if numbers else value
+        result.set_field(value, name)
+    return result
 
 
-def pad_labels(
-    instances: Sequence[InstanceData],
-    num_classes: int,
-    names: Sequence[str],
-) -> Tensor:
-    """(B, M) ``labels`` of all images, zero in the padding.
-
-    Args:
-        instances (Sequence[InstanceData]): Per image.
-        num_classes (int): Number of classes.
-        names (Sequence[str]): Names of the images, for the message.
-
-    Returns:
-        Tensor: int64.
-
-    Raises:
-        ValueError: If a label is no class. On a GPU, where nothing waits for
-            it, this is a failed device-side assertion.
-    """
-    labels = [labels.long() for labels in fields(instances, 'labels', ())]
-    padded = pad_sequence(labels, batch_first=True)
-    known = ((padded >= 0) & (padded < num_classes)).all()
-    try:
-        torch._assert_async(known, f'a label is outside [0, {num_classes})')
-    except RuntimeError:
-        image, label = next(
-            (image, label)
-            for image, row in enumerate(labels)
-            for label in row.tolist()
-            if not 0 <= label < num_classes
-        )
-        raise ValueError(
-            f'labels must be in [0, {num_classes}) for num_classes='
-            f'{num_classes}, got {label} in {names[image]}; '
-            'adapt num_classes of the head or the classes of the dataset'
-        ) from None
-    return padded
-
-
-def image_sizes(metas: Sequence[dict], like: Tensor) -> Tensor:
-    """(B, 1, 4) width, height, width, height in pixels.
-
-    Raises:
-        ValueError: If an image has no ``img_shape``.
-    """
-    if not all('img_shape' in meta for meta in metas):
-        raise ValueError(
-            'relative boxes need `img_shape` in the meta information '
-            '(batch_img_metas) of every image'
-        )
-    shapes = [meta['img_shape'][:2] for meta in metas]
-    sizes = [[w, h, w, h] for h, w in shapes]
-    return to_device(sizes, like.device, like.dtype)[:, None]
+def image_names(metas: Sequence[dict]) -> list[str]:
+    """The paths of images, or their numbers where those are not known."""
+    return [
+        meta.get('img_path') or f'image {image} of the batch'
+        for image, meta in enumerate(metas)
+    ]

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
-from mmdet.structures.bbox import get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..ot import valid_mask
-from .bad_numbers import image_names, is_good, is_good_box
-from .instances import (
-    check_instances,
-    image_sizes,
-    pad_boxes,
-    pad_labels,
-    widen,
-)
+from .ground_truths import GroundTruths
 
-__all__ = ['MatchBatch', 'plain']
+__all__ = ['MatchBatch']
 
 
 class MatchBatch:
@@ -28,12 +20,10 @@ class MatchBatch:
 
     Floating tensors are float32 or wider and carry no gradient; the bad
     numbers of ``boxes`` and ``scores`` are NaN. Where there are several
-    layers, entry ``l * len(gts) + b`` is layer l of image b.
+    layers, entry ``l * len(ground_truths) + b`` is layer l of image b.
 
     Args:
-        gts (Sequence[InstanceData]): Per image, ``bboxes`` (m, 4) xyxy,
-            ``labels`` (m,), ``masks``.
-        metas (Sequence[dict]): Per image.
+        ground_truths (GroundTruths): Of the images.
         layers (int): Number of layers. Defaults to 1.
     """
 
@@ -42,17 +32,9 @@ class MatchBatch:
     scores: Tensor
     preds: list[InstanceData]
 
-    def __init__(
-        self,
-        gts: Sequence[InstanceData],
-        metas: Sequence[dict],
-        layers: int = 1,
-    ) -> None:
-        check_instances('batch_gt_instances', gts)
-        self._gts, self.layers = gts, layers
-        self._metas = [meta or {} for meta in metas]
-        self._names = image_names(self._metas)
-        self.num_gts = [len(gt) for gt in gts] * layers
+    def __init__(self, ground_truths: GroundTruths, layers: int = 1) -> None:
+        self.ground_truths, self.layers = ground_truths, layers
+        self.num_gts = ground_truths.counts * layers
 
     def __len__(self) -> int:
         return len(self.num_gts)
@@ -94,14 +76,19 @@ class MatchBatch:
         if step >= len(self):
             yield slice(None), self
             return
+        images = list(range(len(self.ground_truths))) * self.layers
         for start in range(0, len(self), step):
             entries = slice(start, start + step)
-            part = self.part(entries)
-            part._names = self.names[entries]
-            yield entries, part
+            gts = self.ground_truths.select(images[entries])
+            yield entries, self.part(entries, gts)
 
-    def part(self, entries: slice) -> MatchBatch:
-        """The batch of some entries."""
+    def part(self, entries: slice, ground_truths: GroundTruths) -> MatchBatch:
+        """The batch of some entries, as one layer.
+
+        Args:
+            entries (slice): Which they are.
+            ground_truths (GroundTruths): Of these entries.
+        """
         raise NotImplementedError
 
     @property
@@ -112,45 +99,44 @@ class MatchBatch:
     @property
     def device(self) -> torch.device:
         """Device of the predictions."""
-        raise NotImplementedError
+        return self.ground_truths.device
 
-    @cached_property
+    @property
     def gts(self) -> list[InstanceData]:
         """The ground truths of each entry, for costs that take one image."""
-        gts = [plain(gt) for gt in self._gts]
-        if self._has_boxes:
-            for gt, boxes in zip(gts, self.gt_boxes, strict=False):
-                gt.bboxes = boxes[: len(gt)]
-        return gts * self.layers
+        return self.ground_truths.matched * self.layers
 
     @property
     def metas(self) -> list[dict]:
         """The meta information of each entry."""
-        return self._metas * self.layers
+        return self.ground_truths.metas * self.layers
 
     @property
     def names(self) -> list[str]:
         """The name of the image of each entry."""
-        return self._names * self.layers
+        return list(self.ground_truths.names) * self.layers
+
+    @property
+    def ignored(self) -> list[InstanceData | None]:
+        """The ignored boxes of each entry."""
+        return list(self.ground_truths.ignored) * self.layers
 
     @cached_property
     def gt_boxes(self) -> Tensor:
         """(B, M, 4) boxes, xyxy; zero in the padding and where one is bad."""
-        boxes = self._given_boxes
-        boxes = torch.where(is_good(boxes).all(2, True), boxes, 0.0)
-        return boxes.repeat(self.layers, 1, 1)
+        return self._of_entries(self.ground_truths.matched_boxes)
 
     @cached_property
     def gt_labels(self) -> Tensor:
         """(B, M) int64, zero in the padding."""
-        labels = pad_labels(self._gts, self.scores.shape[2], self._names)
-        return labels.repeat(self.layers, 1)
+        labels = self.ground_truths.labels(self.num_classes)
+        return self._of_entries(labels)
 
     @cached_property
     def image_sizes(self) -> Tensor:
         """(B, 1, 4) width, height, width, height in pixels."""
-        sizes = image_sizes(self._metas, self.boxes)
-        return sizes.repeat(self.layers, 1, 1)
+        sizes = self.ground_truths.image_sizes.to(self.boxes.dtype)
+        return self._of_entries(sizes)
 
     @cached_property
     def gt_counts(self) -> Tensor:
@@ -161,56 +147,49 @@ class MatchBatch:
         """(B, N) bool, False for padding."""
         return valid_mask(self.num_preds, self.device)
 
+    @property
+    def head_counts(self) -> list[int]:
+        """How many predictions the head has for each entry."""
+        return self.num_preds
+
+    def of_preds(self, name: str, values: Tensor) -> Tensor:
+        """What the predictions have of one value per prediction of the head.
+
+        Args:
+            name (str): What it is called, for the message.
+            values (Tensor): (K,).
+
+        Returns:
+            Tensor: (N,), or (B, N) where some images lack some of the K.
+
+        Raises:
+            ValueError: If the head has another number of predictions.
+        """
+        for image, count in zip(self.names, self.head_counts, strict=True):
+            if count != len(values):
+                raise ValueError(
+                    f'{name} must be one number or one per prediction '
+                    f'({count}), got shape {tuple(values.shape)} for '
+                    f"{image}. mmdet's heads take away the anchors outside of "
+                    'an image: give one number, or set allowed_border=-1 in '
+                    'train_cfg and pad all images to one size'
+                )
+        return values
+
     def gt_valid(self) -> Tensor:
         """(B, M) bool, False for padding and for boxes that are no good."""
-        valid = self._is_real
-        if self._has_boxes:
-            valid = valid & is_good_box(self._given_boxes)
-        return valid.repeat(self.layers, 1)
+        return self._of_entries(self.ground_truths.valid)
 
     def gt_flaws(self) -> Tensor:
         """(2, B) int64 numbers of boxes that are bad, and without an area."""
-        if not self._has_boxes:
-            return torch.zeros(
-                (2, len(self)), dtype=torch.int64, device=self.device
-            )
-        bad = ~is_good(self._given_boxes).all(2)
-        flat = ~bad & ~is_good_box(self._given_boxes)
-        flaws = (torch.stack((bad, flat)) & self._is_real).sum(2)
-        return flaws.repeat(1, self.layers)
+        return self.ground_truths.flaws.repeat(1, self.layers)
 
     def bad_gts(self) -> Iterator[tuple[int, int, list[float]]]:
         """Yields image, index and box of ground truths whose box is bad."""
-        if self._has_boxes:
-            boxes = self._given_boxes
-            bad = (~is_good(boxes).all(2)).nonzero().tolist()
-            for image, gt in bad:
-                yield image, gt, boxes[image, gt].tolist()
+        return self.ground_truths.bad_boxes()
 
-    @cached_property
-    def _is_real(self) -> Tensor:
-        """(B, M) bool of one layer, False for padding."""
-        return valid_mask([len(gt) for gt in self._gts], self.device)
-
-    @property
-    def _has_boxes(self) -> bool:
-        return 'bboxes' in self._gts[0]
-
-    @cached_property
-    def _given_boxes(self) -> Tensor:
-        """(B, M, 4) boxes of one layer, xyxy, zero in the padding."""
-        return pad_boxes(self._gts)
-
-
-def plain(instances: InstanceData) -> InstanceData:
-    """Box tensors instead of box objects; numbers are at least float32."""
-    result = InstanceData(metainfo=instances.metainfo)
-    for name, value in instances.items():
-        numbers = name in ('bboxes', 'priors', 'scores')
-        if numbers:
-            value = get_box_tensor(value)
-        if isinstance(value, Tensor):
-            numbers = numbers or value.is_floating_point()
-            value = widen(value) if numbers else value
-        result.set_field(value, name)
-    return result
+    def _of_entries(self, of_images: Tensor) -> Tensor:
+        """The same for every layer."""
+        if self.layers == 1:
+            return of_images
+        return of_images.repeat(self.layers, *[1] * (of_images.dim() - 1))

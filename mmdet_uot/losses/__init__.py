@@ -4,7 +4,7 @@ from .._host import check_host
 
 check_host()
 
-from .box_loss import box_loss
+from .box_loss import box_loss, box_pairs
 from .class_loss import (
     check_class_loss,
     class_loss,
@@ -14,10 +14,13 @@ from .class_loss import (
 )
 from .hard_negatives import mine_hard_negatives
 from .multibox_loss import UOTMultiBoxLoss
+from .set_loss import SetLoss
 
 __all__ = [
+    'SetLoss',
     'UOTMultiBoxLoss',
     'box_loss',
+    'box_pairs',
     'check_class_loss',
     'class_loss',
     'class_mass',

@@ -2,9 +2,66 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ['box_loss']
+from ..ot import TransportPlan, WeightedPairs, may_hold
+
+__all__ = ['box_loss', 'box_pairs']
+
+
+# A ground truth has at most so many pairs per unit of its mass.
+_MOST = 1000
+_GOLDEN_RATIO = 0.6180339887498949
+
+
+def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
+    """The pairs whose boxes are compared: all but the lightest.
+
+    Light is relative to the mean weight that a ground truth gets from the N
+    predictions that take part (for less than a mass of 1: to 1 / N). So none
+    is lost whose mass is spread: a small object that fits no anchor, a
+    decoder at its start. At most the share ``min_mass`` of its mass is left
+    out. Where more than 1,000 pairs remain, those of at most a thousandth of
+    the mass stand for each other: of pairs with weight w one in 1 / (1000 w)
+    is kept. The pairs that are kept have together the mass of their ground
+    truth.
+
+    Args:
+        plan (TransportPlan): Weights (B, N, M + 1).
+        min_mass (float): Pairs of at most this share of the mean weight are
+            left out; in [0, 1).
+
+    Returns:
+        WeightedPairs: The K pairs. A GPU waits here for the host.
+
+    Raises:
+        ValueError: If ``min_mass`` is out of its range.
+    """
+    if not 0 <= min_mass < 1:
+        raise ValueError(
+            f'min_mass must be in [0, 1), got {min_mass}: pairs are left out '
+            'that have at most this share of the mean weight'
+        )
+    received = plan.gt_marginal[:, :-1].unsqueeze(2)
+    N = plan.pred_mass.shape[1]
+    taking_part = (plan.pred_mass > 0).sum(1).clamp(min=1).view(-1, 1, 1)
+    threshold = least = min_mass * received.clamp(min=1) / taking_part
+    if N > _MOST and min_mass > 0:
+        spread = plan.gt_support(least) > _MOST
+        if may_hold(spread):
+            least = torch.where(spread, received.clamp(max=1) / _MOST, least)
+            # Evenly spread in any run of predictions.
+            steps = torch.arange(1, N + 1, device=least.device).double()
+            steps = (steps * _GOLDEN_RATIO).frac().to(least.dtype)
+            threshold = least * torch.where(spread, steps, 1.0)
+    pairs = plan.pairs(threshold)
+    column = pairs.image * least.shape[1] + pairs.ground_truth
+    mass = torch.maximum(pairs.mass, least.flatten()[column])
+    received = received.flatten().double()
+    kept = torch.zeros_like(received).index_add_(0, column, mass.double())
+    factor = (received / kept).to(mass.dtype)
+    return pairs._replace(mass=mass * factor[column])
 
 
 def box_loss(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..ot import TransportPlan, WeightedPairs
-from .box_loss import box_loss
+from .box_loss import box_loss, box_pairs
 from .class_loss import cross_entropy
 from .hard_negatives import mine_hard_negatives
 
@@ -36,8 +34,8 @@ class UOTMultiBoxLoss(nn.Module):
             negative mining keeps. Defaults to 3.
         pos_weight (float): Weight of the ground truths in the class loss.
             Defaults to 1.
-        min_mass (float): Pairs of at most this weight are left out of the
-            box loss. Defaults to 1e-3.
+        min_mass (float): Which pairs are left out of the box loss, see
+            :func:`box_pairs`. Defaults to 0.01.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class UOTMultiBoxLoss(nn.Module):
         loss_bbox: dict | None = None,
         neg_pos_ratio: float = 3.0,
         pos_weight: float = 1.0,
-        min_mass: float = 1e-3,
+        min_mass: float = 0.01,
     ) -> None:
         super().__init__()
         self.loss_bbox = MODELS.build(loss_bbox or dict(type='SmoothL1Loss'))
@@ -54,12 +52,18 @@ class UOTMultiBoxLoss(nn.Module):
         self.pos_weight = pos_weight
         self.min_mass = min_mass
 
+    def box_pairs(self, plan: TransportPlan) -> WeightedPairs:
+        """The pairs whose boxes :meth:`forward` asks for."""
+        return box_pairs(plan, self.min_mass)
+
     def forward(
         self,
         scores: Tensor,
         labels: Tensor,
         plan: TransportPlan,
-        box_pairs: Callable[[WeightedPairs], tuple[Tensor, Tensor]],
+        pairs: WeightedPairs,
+        pred: Tensor,
+        target: Tensor,
     ) -> dict[str, list[Tensor]]:
         """Computes the losses of each image.
 
@@ -67,8 +71,9 @@ class UOTMultiBoxLoss(nn.Module):
             scores (Tensor): (B, N, C + 1) logits, background last.
             labels (Tensor): (B, M) int64 labels of the ground truths.
             plan (TransportPlan): Weights (B, N, M + 1).
-            box_pairs (Callable): Predicted and target boxes, each (K, 4), of
-                K pairs.
+            pairs (WeightedPairs): The K of :meth:`box_pairs`.
+            pred (Tensor): (K, 4) their predicted boxes (or their encoding).
+            target (Tensor): (K, 4) their target boxes.
 
         Returns:
             dict[str, list[Tensor]]: ``loss_cls``, (1,) each, and
@@ -82,8 +87,6 @@ class UOTMultiBoxLoss(nn.Module):
         negative = background * plan.background * hard
         loss_cls = self.pos_weight * positive.sum(1) + negative.sum(1)
 
-        pairs = plan.pairs(self.min_mass)
-        pred, target = box_pairs(pairs)
         loss_bbox = box_loss(
             self.loss_bbox,
             pred,

@@ -137,7 +137,9 @@ VECTORIZED static double marginal_error(
             x = x > 88.0f ? 88.0f : x;
             float asked = exp_float(x > -87.0f ? x : -87.0f);
             asked = power == 1.0 ? 1.0f : asked;
-            error[i] = fabsf(mass[start + i] * asked - sent[start + i]);
+            float sum = sent[start + i];
+            sum = sum < FLT_MAX ? sum : FLT_MAX;
+            error[i] = fabsf(mass[start + i] * asked - sum);
         }
         for (int64_t i = 0; i < length; i++)
             total += error[i];

@@ -7,6 +7,8 @@
 #include "elementary.h"
 #include "parallel.h"
 
+#include <float.h>
+
 enum {
     LANES = 16,
     TILE = 4 * LANES,
@@ -303,7 +305,8 @@ VECTORIZED static void weigh(
             float *restrict weight = weights[j] + start;
             float v = im->gt.factor[j];
             for (int64_t i = 0; i < length; i++) {
-                weight[i] = kernel[i] * u[i] * v;
+                float x = kernel[i] * u[i] * v;
+                weight[i] = x < FLT_MAX ? x : FLT_MAX;
                 row_sum[i] += weight[i];
             }
         }

@@ -9,24 +9,43 @@ from .diagnostics import has_one_to_one, heaviest_prediction, plan_entropy
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
 from .exact import (
+    EXACT_CORNERS,
+    check_corner,
     closest_ground_truth,
     closest_prediction,
     hungarian,
     two_stage,
 )
 from .finite import beyond, replace_non_finite
+from .numbers import Numbers
 from .plan import TransportPlan, WeightedPairs
 from .precision import full_precision
+from .presets import PRESETS, Preset
 from .problem import Bounds, MatchingProblem, valid_mask
 from .scaling.sinkhorn import sinkhorn
-from .solver import EXACT_CORNERS, check_corner, solve
+from .solver import (
+    DualSoftmaxSolver,
+    ExactSolver,
+    ScalingSolver,
+    Solver,
+    TwoStageSolver,
+    solve,
+)
 
 __all__ = [
     'Bounds',
+    'DualSoftmaxSolver',
     'EPSILON_RULES',
     'EXACT_CORNERS',
+    'ExactSolver',
     'MatchingProblem',
+    'Numbers',
+    'PRESETS',
+    'Preset',
+    'ScalingSolver',
+    'Solver',
     'TransportPlan',
+    'TwoStageSolver',
     'WeightedPairs',
     'beyond',
     'check_corner',

@@ -8,18 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .device import may_hold
-from .problem import MatchingProblem
-
 __all__ = [
     'EPSILON_RULES',
-    'resolvable_epsilon',
     'scale_epsilon',
     'support_size',
 ]
-
-# Of greater exponents float64 has no digits left behind the point.
-_LARGEST_EXPONENT = 1e15
 
 # Name -> size whose entropy, log(size) + 1 (Lemma 3), epsilon is divided by.
 EPSILON_RULES: dict[str, Callable[[int], int]] = {
@@ -84,32 +77,3 @@ def support_size(weights: Tensor) -> Tensor:
     greatest = mass.sort(dim=1, descending=True).values.cumsum(1)
     k = torch.arange(1, flat.shape[1] + 1, device=flat.device)
     return ((2 * greatest - 1) / k).nan_to_num(nan=-1.0).argmax(1) + 1
-
-
-def resolvable_epsilon(
-    problem: MatchingProblem, epsilon: float | Tensor
-) -> float | Tensor:
-    """Raises epsilon to 1e-15 times the greatest cost of the image.
-
-    Below that the solver could not tell sums of exponents apart, nor keep
-    them finite.
-
-    Args:
-        problem (MatchingProblem): Costs (B, N, M + 1), not empty.
-        epsilon (float | Tensor): One number, or (B,).
-
-    Returns:
-        float | Tensor: As it was, unless it is, or on a GPU might be, less.
-    """
-    largest = problem.bounds.max_cost
-    if math.isfinite(largest) and not isinstance(epsilon, Tensor):
-        return max(epsilon, largest / _LARGEST_EXPONENT)
-    # The memory behind the costs is contiguous in this order.
-    cost = problem.cost.mT
-    magnitude = torch.maximum(cost.amax((1, 2)), -cost.amin((1, 2)))
-    least = magnitude.double() / _LARGEST_EXPONENT
-    if not may_hold(least > epsilon):
-        return epsilon
-    if not isinstance(epsilon, Tensor):
-        return least.clamp(min=epsilon)
-    return torch.maximum(least, epsilon.to(least))

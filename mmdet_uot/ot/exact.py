@@ -3,6 +3,7 @@ r"""The corners of the problem without regularisation, epsilon = 0."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
 
 __all__ = [
+    'EXACT_CORNERS',
+    'check_corner',
     'closest_ground_truth',
     'closest_prediction',
     'hungarian',
@@ -68,8 +71,10 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     r"""Each ground truth takes the closest prediction (tau1 = 0, tau2 = inf).
 
     :math:`\hat P_{ij} = \beta_j` for :math:`i = \arg\min_i C_{ij}`; a
-    prediction may be taken several times. The background's mass is shared
-    evenly by the remaining predictions.
+    prediction may be taken several times. Among equal costs the first
+    prediction wins. So it is with the background, whose mass is shared evenly
+    by its closest predictions: with a constant cost all are, then those that
+    no ground truth takes.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -77,17 +82,19 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per ground truth.
     """
-    B, N, columns = problem.cost.shape
-    num_preds = problem.num_preds.unsqueeze(1)
-    received = (num_preds * problem.gt_mass).unsqueeze(1)
     weights = torch.zeros_like(problem.cost.mT).mT
-    if N and columns > 1:
-        cost = _without_padding(problem)[..., :-1]
-        row = cost.argmin(1, keepdim=True)
-        weights[..., :-1].scatter_(1, row, received[..., :-1])
-    remaining = (weights.sum(2) == 0) & (problem.pred_mass > 0)
-    count = remaining.sum(1, keepdim=True).clamp(min=1)
-    weights[..., -1] = remaining * received[..., -1] / count
+    if problem.cost.numel():
+        received = problem.num_preds.view(-1, 1, 1) * problem.gt_mass[:, None]
+        cost, live = _without_padding(problem), problem.pred_mass > 0
+        if cost.shape[2] > 1:
+            row = cost[..., :-1].argmin(1, keepdim=True)
+            weights[..., :-1].scatter_(1, row, received[..., :-1])
+        background = cost[..., -1].where(live, math.inf)
+        closest = live & (background == background.amin(1, keepdim=True))
+        free = closest & (weights.sum(2) == 0)
+        share = free.where(free.any(1, keepdim=True), closest)
+        count = share.sum(1, keepdim=True).clamp(min=1)
+        weights[..., -1] = share * received[..., -1] / count
     return TransportPlan(weights, problem.pred_mass, problem.gt_mass)
 
 
@@ -118,6 +125,25 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
         1, cost.argmin(1), column, 'amax'
     )
     return _hard_plan(problem, torch.where(first >= 0, first, second))
+
+
+# (tau1, tau2) -> matcher at epsilon = 0.
+EXACT_CORNERS: dict[
+    tuple[float, float], Callable[[MatchingProblem], TransportPlan]
+] = {
+    (math.inf, math.inf): hungarian,
+    (math.inf, 0.0): closest_ground_truth,
+    (0.0, math.inf): closest_prediction,
+}
+
+
+def check_corner(tau1: float, tau2: float) -> None:
+    """Raises ValueError if epsilon = 0 has no exact matcher there."""
+    if (tau1, tau2) not in EXACT_CORNERS:
+        raise ValueError(
+            f'epsilon=0 with tau1={tau1}, tau2={tau2} has no exact matcher; '
+            f'use one of (tau1, tau2) = {list(EXACT_CORNERS)}, or epsilon > 0'
+        )
 
 
 def _without_padding(problem: MatchingProblem) -> Tensor:

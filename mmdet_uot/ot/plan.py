@@ -121,12 +121,24 @@ class TransportPlan:
         """(B, M + 1) weight that each ground truth receives, N P^T 1."""
         return self.weights.sum(1)
 
-    def pairs(self, min_mass: float = 0.0) -> WeightedPairs:
+    def gt_support(self, min_mass: Tensor) -> Tensor:
+        """About how many pairs of a ground truth have more than a weight.
+
+        Args:
+            min_mass (Tensor): (B, M, 1) weights.
+
+        Returns:
+            Tensor: (B, M, 1) numbers, from every seventh prediction.
+        """
+        weights = self.foreground.mT[..., ::7]
+        return 7 * (weights > min_mass).sum(2, keepdim=True)
+
+    def pairs(self, min_mass: float | Tensor = 0.0) -> WeightedPairs:
         """Foreground pairs with more than a given weight.
 
         Args:
-            min_mass (float): Pairs of at most this weight are left out.
-                Defaults to 0.
+            min_mass (float | Tensor): Pairs of at most this weight are left
+                out; one for all, or broadcast to (B, M, N). Defaults to 0.
 
         Returns:
             WeightedPairs: The K pairs; K depends on the data, so a GPU waits

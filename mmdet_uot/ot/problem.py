@@ -24,21 +24,17 @@ class Bounds(NamedTuple):
 
     Attributes:
         max_cost (float): No cost exceeds this in magnitude.
-        row_minimum (float): Every prediction has a cost of at most this
-            magnitude.
         mass_ratio (float): No positive mass is less than the total mass
             divided by this.
         finite_padding (bool): The costs in the padding are finite.
+        num_preds (tuple[int, ...], optional): Numbers of predictions with
+            mass.
     """
 
     max_cost: float = math.inf
-    row_minimum: float = math.inf
     mass_ratio: float = math.inf
     finite_padding: bool = False
-
-
-# Match costs of detectors stay far below this.
-_ORDINARY_COST = 20.0
+    num_preds: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,10 +222,8 @@ class MatchingProblem:
                     f'{(B, N)}, got {_describe(background_cost)}'
                 )
             background = background_cost.to(dtype)
-            largest_background = math.inf
         else:
             background = cost.new_full((), background_cost, dtype=dtype)
-            largest_background = abs(background_cost)
         rows = cost.new_empty((B, M + 1, N), dtype=dtype)
         rows[:, :M] = cost.mT
         rows[:, M] = background
@@ -237,9 +231,7 @@ class MatchingProblem:
         rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
         if math.isinf(max_cost):
             rows = replace_non_finite(rows)
-        return cls.from_masks(
-            rows.mT, gt_valid, pred_valid, max_cost, largest_background
-        )
+        return cls.from_masks(rows.mT, gt_valid, pred_valid, max_cost)
 
     @classmethod
     def from_masks(
@@ -248,7 +240,7 @@ class MatchingProblem:
         gt_valid: Tensor,
         pred_valid: Tensor,
         max_cost: float = math.inf,
-        background_cost: float = math.inf,
+        num_preds: Sequence[int] | None = None,
     ) -> MatchingProblem:
         """Adds the masses of Prop. 1 to finite costs.
 
@@ -260,15 +252,12 @@ class MatchingProblem:
                 no part.
             max_cost (float): What no cost's magnitude exceeds. Defaults to
                 inf.
-            background_cost (float): What no background cost's magnitude
-                exceeds. Defaults to inf.
+            num_preds (Sequence[int], optional): Numbers of predictions that
+                take part, where they are known. Defaults to None.
 
         Returns:
             MatchingProblem: The problem.
         """
-        # A background with mass bounds the row minima; without, they are
-        # those of the match costs.
-        row_minimum = max(background_cost, _ORDINARY_COST)
         n_pred = pred_valid.sum(1, keepdim=True).to(cost.dtype)
         n_gt = gt_valid.sum(1, keepdim=True).to(cost.dtype)
         unit = 1 / n_pred.clamp(min=1)
@@ -280,9 +269,9 @@ class MatchingProblem:
             gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
             bounds=Bounds(
                 max_cost=max_cost,
-                row_minimum=min(row_minimum, max_cost),
                 mass_ratio=float(max(*cost.shape[1:], 1)),
                 finite_padding=True,
+                num_preds=None if num_preds is None else tuple(num_preds),
             ),
         )
 

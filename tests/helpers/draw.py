@@ -2,6 +2,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from .boxes import random_boxes
+
 NUM_CLASSES = 5
 
 
@@ -15,8 +17,7 @@ class Draw:
         return torch.rand(shape, generator=self.generator)
 
     def boxes(self, count):
-        corner = self.rand(count, 2) * 150
-        return torch.cat((corner, corner + 5 + self.rand(count, 2) * 60), 1)
+        return random_boxes(count, self.generator)
 
     def anchors(self, count):
         return InstanceData(priors=self.boxes(count))

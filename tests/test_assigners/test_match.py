@@ -8,6 +8,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
 from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.costs.matching_cost import COST_SCALINGS
 from mmdet_uot.ot import MatchingProblem, scale_epsilon, sinkhorn, support_size
 
 BOX_COST = dict(type='OneMinusIoUCost', iou_mode='giou', weight=2.0)
@@ -69,9 +70,10 @@ def test_default_is_the_papers_ssd_setting(draw):
     close(plan.weights, by_hand.weights)
 
 
+@pytest.mark.parametrize('scaling', ['unit', 'image_max'])
 @pytest.mark.parametrize('rule', ['log_2n', 'log_n', 'support'])
 @pytest.mark.parametrize('taus', [(100.0, 0.01), (math.inf, math.inf)])
-def test_match_is_sinkhorn_on_the_problem(taus, rule, draw):
+def test_match_is_sinkhorn_on_the_problem(taus, rule, scaling, draw):
     preds, gts, metas = draw.batch([30, 30], [4, 2])
     assigner = UOTAssigner(
         match_costs=COSTS,
@@ -81,6 +83,7 @@ def test_match_is_sinkhorn_on_the_problem(taus, rule, draw):
         epsilon0=0.5,
         epsilon_rule=rule,
         num_iters=7,
+        cost_scaling=scaling,
     )
     plan = assigner.match(preds, gts, metas)
     for image in range(2):
@@ -88,10 +91,13 @@ def test_match_is_sinkhorn_on_the_problem(taus, rule, draw):
             cost(preds[image], gts[image], metas[image])
             for cost in assigner.match_costs
         )
-        largest = cost.abs().max().clamp(min=0.8)
-        problem = MatchingProblem.from_costs(
-            [cost / largest], 0.8 / largest.item()
-        )
+        if scaling == 'unit':
+            # From -1 to 1 + 4 + 4 beyond it.
+            cost, background = (cost + 1) / 9, 0.8
+        else:
+            largest = cost.abs().max().clamp(min=0.8)
+            cost, background = cost / largest, 0.8 / largest.item()
+        problem = MatchingProblem.from_costs([cost], background)
         options = dict(tau1=taus[0], tau2=taus[1], num_iters=7)
         if rule == 'support':
             first = sinkhorn(
@@ -166,13 +172,14 @@ def test_image_max_makes_the_unit_of_the_cost_irrelevant(draw):
         UOTAssigner(
             match_costs=dict(type='BBoxL1Cost', weight=weight),
             background_cost=0.3 * weight,
+            cost_scaling='image_max',
         ).match(preds, gts, metas)
         for weight in (1.0, 50.0)
     ]
     close(plans[1].weights, plans[0].weights)
 
 
-@pytest.mark.parametrize('scaling', ['image_max', 'batch_max', 'none'])
+@pytest.mark.parametrize('scaling', COST_SCALINGS)
 def test_costs_that_are_all_zero_are_not_divided_by_zero(scaling):
     boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0]]).repeat(4, 1)
     gts = InstanceData(bboxes=boxes[:2], labels=torch.tensor([0, 1]))
@@ -198,7 +205,7 @@ def test_background_cost_per_prediction(draw):
 
 def test_anchors_match_as_boxes_do(assigner, draw):
     if any('Class' in type(c).__name__ for c in assigner.match_costs):
-        assigner.problem_builder.match_costs = assigner.match_costs[-1:]
+        assigner.cost.match_costs = assigner.match_costs[-1:]
     anchors, gts = draw.anchors(20), draw.gts(3)
     boxes = InstanceData(bboxes=anchors.priors)
     assert torch.equal(

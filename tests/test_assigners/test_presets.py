@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.boxes import random_boxes
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
@@ -8,21 +9,15 @@ from mmdet_uot.assigners import PRESETS, UOTAssigner
 IOU = [dict(type='OneMinusIoUCost')]
 
 
-def boxes(count, generator, side=60.0):
-    corner = torch.rand(count, 2, generator=generator) * 150
-    size = torch.rand(count, 2, generator=generator) * side + 5
-    return torch.cat([corner, corner + size], 1)
-
-
 @pytest.fixture(params=range(4))
 def image(request):
     """Anchors, ground truths and predictions of a random image."""
     generator = torch.Generator().manual_seed(request.param)
     labels = torch.randint(0, 5, (12,), generator=generator)
-    gts = InstanceData(bboxes=boxes(12, generator), labels=labels)
+    gts = InstanceData(bboxes=random_boxes(12, generator), labels=labels)
     preds = InstanceData(
-        bboxes=boxes(80, generator),
-        priors=boxes(80, generator),
+        bboxes=random_boxes(80, generator),
+        priors=random_boxes(80, generator),
         scores=torch.randn(80, 6, generator=generator),
     )
     return preds, gts, dict(img_shape=(200, 220))

@@ -25,6 +25,7 @@ def image_shape(name, split):
 
 
 @pytest.mark.parametrize('name', NAMES)
+@pytest.mark.slow
 def test_datasets_build(name, tmp_path, load):
     cfg = load(name)
     for split, count in (('train', 4), ('val', 2)):

@@ -54,6 +54,7 @@ def test_there_is_a_config_for_every_setting():
 
 
 @pytest.mark.parametrize('name', NAMES)
+@pytest.mark.slow
 def test_one_step_of_training(name, load, assert_trains):
     cfg = load(name).model
     head = cfg.bbox_head
@@ -118,9 +119,9 @@ def test_the_papers_numbers(name, load):
     costs = [cost.weight for cost in assigner.match_costs]
     assert costs == [5 if deformable else 2, 5, 2]
     built = assigners.SinkhornAssigner(match_costs=assigner.match_costs)
-    assert built.matcher.epsilon0 == 0.12
-    assert built.matcher.epsilon_rule == 'log_2n'
-    assert built.matcher.num_iters == 20
+    assert built.solver.epsilon0 is None
+    assert built.solver.epsilon_rule == 'log_2n'
+    assert built.solver.num_iters == 20
     if not name.endswith('_cpu'):
         assert cfg.train_cfg.max_epochs == (50 if deformable else 150)
     assert cfg.model.num_queries == (300 if deformable else 100)

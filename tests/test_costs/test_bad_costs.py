@@ -1,7 +1,6 @@
 """Bad numbers, bad ground truths and little memory."""
 
 import copy
-import logging
 import math
 import pickle
 
@@ -9,7 +8,6 @@ import pytest
 import torch
 from mmdet.models.task_modules.samplers import RandomSampler
 from mmdet.structures.bbox import bbox_overlaps
-from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
@@ -43,18 +41,6 @@ def batch(draw):
     for image, meta in enumerate(metas):
         meta['img_path'] = f'train/{image}.png'
     return preds, gts, metas
-
-
-@pytest.fixture
-def log():
-    """Messages of MMEngine's logger."""
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
 
 
 BREAK = {
@@ -134,7 +120,7 @@ def test_all_layers_of_an_image_are_told_at_once(budget, batch, log):
     assert f'not finite: {entries}, from OneMinusProbCost;' in costs[0]
     assert all(line.startswith('image 2 of the batch') for line in costs)
     assert all(line.startswith('image 1 of the batch') for line in boxes)
-    assert assigner.problem_builder.log.num_entries == 20
+    assert assigner.cost.log.num_entries == 20
 
 
 def test_the_log_of_a_long_training_stays_short(log):
@@ -295,11 +281,11 @@ def test_little_memory_gives_the_same_plan(images, assigner, batch):
     preds, gts, metas = batch
     whole = assigner.match(preds, gts, metas).weights
     # 20 predictions, at most 5 ground truths.
-    entry = InstanceBatch(*batch).entry_bytes(assigner.matcher.copies)
+    entry = InstanceBatch(*batch).entry_bytes(assigner.solver.copies)
     assigner.memory_budget = images * entry
     parts = list(
         InstanceBatch(*batch).parts(
-            assigner.memory_budget, assigner.matcher.copies
+            assigner.memory_budget, assigner.solver.copies
         )
     )
     assert len(parts) == math.ceil(3 / images)

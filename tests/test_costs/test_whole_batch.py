@@ -12,7 +12,8 @@ from mmengine.structures import InstanceData
 
 from mmdet_uot.costs import compiled as native_costs
 from mmdet_uot.costs.whole_batch import add_cost
-from mmdet_uot.inputs.from_instances import InstanceBatch, TensorBatch
+from mmdet_uot.inputs.from_decoder import TensorBatch
+from mmdet_uot.inputs.from_instances import InstanceBatch
 from mmdet_uot.native import library
 
 BATCHED = [

@@ -184,6 +184,7 @@ def test_the_schedule_ends_with_the_training():
 
 
 @pytest.mark.parametrize('name', ['bccd', 'bccd_two_stage'])
+@pytest.mark.slow
 def test_the_configs_train_and_evaluate(name, tmp_path):
     load_tool('train').main(
         [

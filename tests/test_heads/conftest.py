@@ -2,6 +2,7 @@ import logging
 
 import pytest
 import torch
+from helpers.boxes import random_boxes
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
@@ -73,8 +74,7 @@ class Scene:
             return torch.rand(shape, generator=generator)
 
         def boxes(count):
-            corner = rand(count, 2) * 60
-            return torch.cat((corner, corner + 8 + rand(count, 2) * 36), 1)
+            return random_boxes(count, generator, corner=60, side=(8, 44))
 
         self.gts = [
             InstanceData(

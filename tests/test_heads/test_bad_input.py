@@ -4,10 +4,13 @@ import math
 
 import pytest
 import torch
-from mmdet.registry import MODELS
+from helpers.boxes import random_boxes
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 
 from mmdet_uot.heads import UOTSSDHead
+
+pytestmark = pytest.mark.slow
 
 COSTS = [
     dict(type='BBoxL1Cost', weight=5.0, box_format='xywh'),
@@ -59,8 +62,7 @@ class Detr:
             self.more = [denoising]
         self.gts = []
         for count in (3, 2, 4):
-            corner = torch.rand(count, 2, generator=generator) * 100
-            boxes = torch.cat([corner, corner + 30], 1)
+            boxes = random_boxes(count, generator, corner=100, side=(30, 30))
             labels = torch.arange(count) % 4
             self.gts.append(InstanceData(bboxes=boxes, labels=labels))
         self.metas = [dict(img_shape=(200, 200), img_path=x) for x in PATHS]
@@ -262,3 +264,44 @@ def test_for_ssd_a_ground_truth_without_a_box_is_as_if_absent(
     values, grads = scene.losses(head)
     torch.testing.assert_close(values, expected)
     torch.testing.assert_close(grads, expected_grads)
+
+
+def test_an_image_that_is_skipped_adds_nothing():
+    """To our heads and to heads with anchors of mmdet."""
+    skip = dict(type='UOTAssigner', bad_costs='skip')
+    gts = [
+        InstanceData(
+            bboxes=torch.tensor([[10.0, 10, 50, 50]]),
+            labels=torch.zeros(1, dtype=torch.int64),
+        )
+        for _ in PATHS
+    ]
+    gts[1].bboxes[0, 0] = math.nan
+    metas = [dict(img_shape=(96, 96), pad_shape=(96, 96))] * 3
+    stock = MODELS.build(
+        dict(
+            type='RetinaHead',
+            num_classes=4,
+            in_channels=8,
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                strides=[16],
+                ratios=[1.0],
+                scales=[2.0],
+            ),
+            train_cfg=dict(assigner=skip, allowed_border=-1, pos_weight=-1),
+        )
+    )
+    decoder = detr('UOTDETRHead')
+    decoder.assigner = TASK_UTILS.build(skip)
+    inputs = [torch.randn(3, 4, 6, 6), torch.randn(3, 4, 6, 6)]
+    queries = [torch.randn(2, 3, 9, 5), torch.rand(2, 3, 9, 4)]
+    for head, leaves, axis in ((stock, inputs, 0), (decoder, queries, 1)):
+        for leaf in leaves:
+            leaf.requires_grad_()
+        given = leaves if head is decoder else [[leaf] for leaf in leaves]
+        losses = head.loss_by_feat(*given, gts, metas).values()
+        total = sum(sum(x) if isinstance(x, list) else x for x in losses)
+        for grad in torch.autograd.grad(total, leaves):
+            assert (grad.select(axis, 1) == 0).all()
+            assert (grad.select(axis, 0) != 0).any()

@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmdet_uot  # noqa: F401  registers the heads
 
+pytestmark = pytest.mark.slow
+
 LAYERS, SIDE, CHANNELS = 3, 6, 8
 BOX_COSTS = [
     dict(type='BBoxL1Cost', weight=5.0, box_format='xywh'),

@@ -5,13 +5,16 @@ import math
 import pytest
 import torch
 from benchmarking.memory import peak_memory
+from helpers.boxes import random_boxes
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import UOTAssigner
-from mmdet_uot.inputs.from_instances import TensorBatch
+from mmdet_uot.inputs.from_decoder import TensorBatch
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device('cpu')
 # What does not grow with the batch: a few images' overlaps.
@@ -38,9 +41,9 @@ def ground_truths(images, count, size, num_classes):
     generator = torch.Generator().manual_seed(0)
     gts = []
     for _ in range(images):
-        corner, side = torch.rand(2, count, 2, generator=generator)
-        corner *= size - 100
-        boxes = torch.cat((corner, corner + 10 + 90 * side), 1)
+        boxes = random_boxes(
+            count, generator, corner=size - 100, side=(10, 100)
+        )
         labels = torch.arange(count) % num_classes
         gts.append(InstanceData(bboxes=boxes, labels=labels))
     return gts
@@ -96,7 +99,7 @@ def test_no_more_than_the_formula_says(num_classes, num_gts, name, term, bad):
     assigner = UOTAssigner(
         match_costs=[COSTS[term], *BOX_COSTS], **MATCHERS[name]
     )
-    entry = TensorBatch(*arguments).entry_bytes(assigner.matcher.copies)
+    entry = TensorBatch(*arguments).entry_bytes(assigner.solver.copies)
     assigner.memory_budget = images * entry // 4
     peak = peak_memory(lambda: assigner.match_layers(*arguments), CPU)
     plan = 4 * images * 900 * (num_gts + 1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmdet.models import SingleStageDetector
 from mmdet.models.dense_heads import SSDHead
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
@@ -130,6 +130,65 @@ def test_anchors_are_made_once_per_feature_size(
     assert len(calls) == 2
     again, _ = scene.losses(head)
     assert first == again
+
+
+def test_shapes_of_images_are_not_remembered_without_end(config):
+    grid = UOTSSDHead(**config(UOT)).grid_anchors
+    device = torch.device('cpu')
+    first = dict(img_shape=(40, 40), pad_shape=(40, 40))
+    for width in range(40, 40 + 500):
+        shape = (40, 96 - width % 50), (40, width)
+        meta = dict(img_shape=shape[0], pad_shape=shape[1])
+        kept = grid.inside(SHAPES, first, device)
+        assert grid.inside(SHAPES, first, device) is kept
+        grid.inside(SHAPES, meta, device)
+    assert len(grid._inside) <= 64
+
+
+@pytest.mark.parametrize('budget', [2**29, 1])
+@pytest.mark.parametrize('border', [-1, 0])
+def test_a_background_per_anchor_is_that_of_the_anchor(
+    border, budget, make_scene, config
+):
+    """Also behind anchors that lie outside of an image."""
+    scene = make_scene([4, 0, 5], pad=[(64, 64), (96, 96), (96, 48)])
+    generator = torch.Generator().manual_seed(0)
+    background = 0.2 + 0.7 * torch.rand(270, generator=generator)
+    options = dict(UOT, background_cost=background.tolist())
+    head = UOTSSDHead(
+        **config(dict(options, memory_budget=budget), allowed_border=border)
+    )
+    plans = []
+    pairs = head.loss_module.box_pairs
+    head.loss_module.box_pairs = lambda plan: plans.append(plan) or pairs(plan)
+    scene.losses(head)
+    device = torch.device('cpu')
+    anchors = head.grid_anchors.anchors(SHAPES, device)
+    counts = set()
+    for image, (gts, meta) in enumerate(
+        zip(scene.gts, scene.metas, strict=True)
+    ):
+        kept = head.grid_anchors.inside(SHAPES, meta, device)
+        flags = torch.ones(270).bool() if kept is None else kept.flags
+        counts.add(int(flags.sum()))
+        options['background_cost'] = background[flags].tolist()
+        expected = TASK_UTILS.build(options).match(
+            [InstanceData(priors=anchors[flags])], [gts]
+        )
+        torch.testing.assert_close(
+            plans[0].foreground[image, flags, : len(gts)],
+            expected.foreground[0],
+        )
+        assert (plans[0].weights[image, ~flags] == 0).all()
+    assert len(counts) == 3
+
+
+def test_a_stock_head_says_why_it_cannot_have_one(make_scene, config):
+    scene = make_scene([4], pad=[(64, 64)])
+    backgrounds = [(0.5, 6 * 36), (0.4, 6 * 9)]
+    assigner = dict(UOT, background_cost=backgrounds)
+    with pytest.raises(ValueError, match='give one number, or set allowed_'):
+        scene.losses(SSDHead(**config(assigner)))
 
 
 def test_box_objects(make_scene, config):

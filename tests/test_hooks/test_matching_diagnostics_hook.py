@@ -34,6 +34,8 @@ from mmdet_uot.matched_images.samples import load_dataset
 from mmdet_uot.matched_images.timer import MatchingTimer
 from mmdet_uot.visualization import draw_matching, draw_plan, read_log, to_rgb
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 HOOK = dict(type='MatchingDiagnosticsHook', num_images=5)
 NUMBERS = (
@@ -430,7 +432,7 @@ def test_the_log_of_bad_costs_is_put_back_after_an_error(
     make_runner, monkeypatch
 ):
     runner = make_runner('DETR', [HOOK])
-    builder = runner.model.bbox_head.assigner.problem_builder
+    builder = runner.model.bbox_head.assigner.cost
     log = builder.log
     monkeypatch.setattr(matching_diagnostics_hook, 'match_images', fail)
     runner.train()

@@ -45,7 +45,7 @@ class LearnedBoxes(BaseModel):
         self.matchers = []
 
     def forward(self, seed, mode):
-        self.matchers.append(self.assigner.matcher)
+        self.matchers.append((self.assigner.mass, self.assigner.solver))
         _, gts, metas = image(*seed)
         preds = [InstanceData(bboxes=self.boxes)]
         plan = self.assigner.match(preds, gts, metas)
@@ -109,7 +109,7 @@ def test_courses(shape, first, last, course, make_runner):
     hook = dict(tau2=(first, last), shape=shape, **window)
     runner = make_runner([hook], UNBALANCED)
     runner.train()
-    used = [matcher.tau2 for matcher in runner.model.matchers]
+    used = [mass.tau2 for mass, _ in runner.model.matchers]
     if used[-1] < np.inf:
         expected = np.array(used)[np.isfinite(used)]
         np.testing.assert_array_equal(logged(runner, 'tau2'), expected)
@@ -199,7 +199,7 @@ def test_a_resumed_training_goes_on_as_if_uninterrupted(make_runner):
     np.testing.assert_array_equal(
         logged(resumed, 'epsilon0'), logged(whole, 'epsilon0')
     )
-    ends = [x.model.assigner.matcher for x in (resumed, whole)]
+    ends = [x.model.assigner.mass for x in (resumed, whole)]
     assert ends[0].tau2 == ends[1].tau2 == float('inf')
     assert torch.equal(resumed.model.boxes, whole.model.boxes)
 
@@ -259,7 +259,7 @@ def test_a_wrapped_model_is_found(make_runner, process_group):
         [dict(epsilon0=(0.5, 0.1))], wrap=MMDistributedDataParallel
     )
     runner.train()
-    assert runner.model.module.assigner.matcher.epsilon0 == 0.1
+    assert runner.model.module.assigner.solver.epsilon0 == 0.1
 
 
 def run_first_step(hook, model):
@@ -288,10 +288,10 @@ def test_all_assigners_of_all_stages_follow():
     run_first_step(dict(epsilon0=(0.4, 0.3)), model)
     stages = model.roi_head.bbox_assigner
     for assigner in (model.rpn_head.assigner, stages[0], stages[2]):
-        assert assigner.matcher.epsilon0 == 0.4
+        assert assigner.solver.epsilon0 == 0.4
     assert type(stages[1]).__name__ == 'MaxIoUAssigner'
-    assert model.rpn_head.assigner.matcher.tau2 == 0.01
-    assert stages[0].matcher.tau2 == float('inf')
+    assert model.rpn_head.assigner.mass.tau2 == 0.01
+    assert stages[0].mass.tau2 == float('inf')
 
 
 TO_EXACT = dict(epsilon=(0.5, 0))
@@ -331,15 +331,15 @@ def test_numbers_of_several_hooks_change_at_once(make_runner):
     for hooks in (exact, exact[::-1]):
         runner = make_runner(hooks, dict(UNBALANCED, tau1='inf'))
         runner.train()
-        matcher = runner.model.assigner.matcher
-        assert (matcher.epsilon, matcher.tau2) == (0, 0)
+        assigner = runner.model.assigner
+        assert assigner.solver.is_exact and assigner.mass.tau2 == 0
 
 
 def test_what_stays_infinite_is_scheduled(make_runner):
     hook = dict(tau2=('inf', 'inf'), shape='reciprocal')
     runner = make_runner([hook], dict(UNBALANCED, tau1='inf'))
     runner.train()
-    assert {x.tau2 for x in runner.model.matchers} == {float('inf')}
+    assert {mass.tau2 for mass, _ in runner.model.matchers} == {float('inf')}
 
 
 @pytest.mark.parametrize(

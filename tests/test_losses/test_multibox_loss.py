@@ -64,17 +64,16 @@ def test_mining_is_not_part_of_the_graph(matched, rand):
 def losses():
     """Losses of a batch of `matched` by an UOTMultiBoxLoss."""
 
-    def compute(data, pred=None, **options):
-        pred = data.pred if pred is None else pred
-
-        def box_pairs(pairs):
-            return (
-                pred[pairs.image, pairs.prediction],
-                data.target[pairs.image, pairs.ground_truth],
-            )
-
-        return UOTMultiBoxLoss(**options)(
-            data.scores, data.labels, data.plan, box_pairs
+    def compute(data, **options):
+        loss = UOTMultiBoxLoss(**options)
+        pairs = loss.box_pairs(data.plan)
+        return loss(
+            data.scores,
+            data.labels,
+            data.plan,
+            pairs,
+            data.pred[pairs.image, pairs.prediction],
+            data.target[pairs.image, pairs.ground_truth],
         )
 
     return compute
@@ -159,37 +158,20 @@ def test_averages_by_at_least_one_per_image(matched, losses):
     torch.testing.assert_close(sum(values['loss_bbox']), distance / average)
 
 
-def test_pairs_without_weight_have_no_box_loss(matched, losses):
-    data = matched('soft')
-    light = data.plan.foreground < 1e-2
-    assert light.any()
-    seen = losses(data, min_mass=1e-2)
-    weights = data.plan.weights.clone()
-    weights[..., :-1][light] = 0
-    cut = TransportPlan(weights, data.plan.pred_mass, data.plan.gt_mass)
-    average = [
-        plan.foreground.sum((1, 2)).clamp(min=1).sum()
-        for plan in (data.plan, cut)
-    ]
-    data.plan = cut
-    expected = losses(data, min_mass=0.0)
-    for x, y in zip(seen['loss_bbox'], expected['loss_bbox'], strict=True):
-        torch.testing.assert_close(x * average[0], y * average[1])
-
-
 @pytest.mark.parametrize('num_gts', [0, 3])
 def test_without_objects_every_parameter_has_a_gradient(num_gts, rand):
     scores = rand(2, 9, 4).float().requires_grad_()
     deltas = rand(2, 9, 4).float().requires_grad_()
     plan = TransportPlan.from_indices(torch.full((2, 9), -1), num_gts)
-    values = UOTMultiBoxLoss()(
+    loss = UOTMultiBoxLoss()
+    pairs = loss.box_pairs(plan)
+    values = loss(
         scores,
         torch.zeros((2, num_gts), dtype=torch.int64),
         plan,
-        lambda pairs: (
-            deltas[pairs.image, pairs.prediction],
-            torch.zeros(0, 4),
-        ),
+        pairs,
+        deltas[pairs.image, pairs.prediction],
+        torch.zeros(0, 4),
     )
     total = sum(x.sum() for x in values['loss_cls'] + values['loss_bbox'])
     assert total == 0

@@ -17,6 +17,8 @@ from torch import nn
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.matched_images.record import record_matching
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     'model.backbone.depth': 18,
     'model.backbone.base_channels': 8,

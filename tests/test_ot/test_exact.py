@@ -3,13 +3,14 @@ import itertools
 import ot
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, linprog
 
 from mmdet_uot.ot import (
     MatchingProblem,
     closest_ground_truth,
     closest_prediction,
     hungarian,
+    sinkhorn,
     two_stage,
 )
 
@@ -110,6 +111,47 @@ class TestClosestPrediction:
         """As many objects as predictions, so no background mass is left."""
         plan = closest_prediction(problem_of([[0.0, 0.0], [1.0, 1.0]]))
         assert plan.best_ground_truth().tolist() == [[0, -1]]
+
+    def test_the_background_takes_its_closest_prediction(self):
+        cost = torch.tensor([[0.0], [1.0], [1.0], [1.0]])
+        background = torch.tensor([9.0, 0.0, 5.0, 9.0])
+        problem = MatchingProblem.from_costs([cost], [background])
+        plan = closest_prediction(problem)
+        expected = torch.tensor([[1.0, 0], [0, 3], [0, 0], [0, 0]])
+        close(plan.weights[0], expected)
+        limit = sinkhorn(problem, epsilon=1e-3, tau1=0.0)
+        close(limit.weights[0, :2], expected[:2])
+
+    def test_taken_predictions_share_the_background_only_if_all_are(self):
+        cost = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+        for costs, expected in (
+            ([0.5, 0.5, 0.5], [0, 0.5, 0.5]),
+            ([0.5, 0.6, 0.6], [1, 0, 0]),
+            ([0.5, 0.5, 0.6], [0, 1, 0]),
+        ):
+            problem = MatchingProblem.from_costs([cost], [torch.tensor(costs)])
+            plan = closest_prediction(problem)
+            close(plan.background[0], torch.tensor(expected).float())
+
+    @pytest.mark.parametrize('constant', [True, False])
+    @pytest.mark.parametrize('shape', [(6, 3), (4, 4), (3, 5), (5, 0)])
+    def test_no_plan_with_the_masses_of_the_columns_costs_less(
+        self, shape, constant
+    ):
+        """Def. 4 without regularisation, as a linear programme."""
+        costs = [uniform(*shape).double(), uniform(2, 1).double()]
+        background = 0.5
+        if not constant:
+            background = [uniform(len(cost)).double() for cost in costs]
+        problem = MatchingProblem.from_costs(costs, background)
+        plan = closest_prediction(problem)
+        for image, cost in enumerate(costs):
+            n, total = len(cost), problem.cost[image, : len(cost)]
+            mass = problem.gt_mass[image]
+            sums = torch.eye(len(mass)).repeat(1, n)
+            least = linprog(total.flatten(), A_eq=sums, b_eq=mass)
+            found = (plan.weights[image] * problem.cost[image]).sum() / n
+            assert found.item() == pytest.approx(least.fun, abs=1e-9)
 
     @pytest.mark.parametrize('shape', [(9, 4), (4, 4), (3, 7), (5, 0)])
     def test_ground_truths_keep_their_mass(self, shape):

@@ -3,8 +3,7 @@
 import json
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -15,11 +14,11 @@ from benchmarking.competitors import HUNGARIAN, OURS, SOLVERS, calls
 from benchmarking.memory import peak_memory
 from benchmarking.task import random_task
 from benchmarking.training_step import MATCHINGS, TrainingStep
+from helpers.tools import load_tool
 from mmdet.registry import TASK_UTILS
 
 from mmdet_uot.ot import hungarian, sinkhorn, two_stage
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark_matching.py'
 IMAGES = 2
 CPU = torch.device('cpu')
 
@@ -157,12 +156,10 @@ def test_phases_make_up_the_training_step(matching, step):
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = spec_from_file_location('tool_benchmark_matching', TOOL)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('benchmark_matching')
 
 
+@pytest.mark.slow
 def test_tool_writes_all_results(tool, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(timing, '_REPEAT_SECONDS', 0.0)
     sizes = partial(tool.time_growth, num_preds=(20, 40))

@@ -1,22 +1,20 @@
 """Draws the images of a config with the command-line tool."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from helpers.tools import load_tool
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / 'tools' / 'browse_color_boxes.py'
 
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = spec_from_file_location('tool_browse_color_boxes', TOOL)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('browse_color_boxes')
 
 
 @pytest.fixture(scope='module')

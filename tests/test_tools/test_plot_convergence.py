@@ -1,21 +1,16 @@
 """Draws the curves of trainings with the command-line tool."""
 
 import json
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import pytest
-
-TOOL = Path(__file__).parents[2] / 'tools' / 'plot_convergence.py'
+from helpers.tools import load_tool
 
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = spec_from_file_location('tool_plot_convergence', TOOL)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('plot_convergence')
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.tools import load_tool
 from mmengine.config import Config
 
 from mmdet_uot.matched_images.detector import build_detector
@@ -16,8 +16,9 @@ from mmdet_uot.matched_images.record import record_matching
 from mmdet_uot.matched_images.samples import load_dataset
 from mmdet_uot.visualization.epochs_figure import kept_share
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
-TOOL = ROOT / 'tools' / 'plot_matching.py'
 DETR = str(ROOT / 'configs' / 'detr_ot_cpu.py')
 HUNGARIAN = str(ROOT / 'configs' / 'detr_hungarian_cpu.py')
 SSD = str(ROOT / 'configs' / 'ssd300_uot_cpu.py')
@@ -25,10 +26,7 @@ SSD = str(ROOT / 'configs' / 'ssd300_uot_cpu.py')
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = spec_from_file_location('tool_plot_matching', TOOL)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('plot_matching')
 
 
 @pytest.fixture(scope='module')
@@ -76,7 +74,7 @@ def run(tool, options, tmp_path, monkeypatch, capsys):
 
 def test_without_arguments_there_is_an_example(tmp_path):
     """As a new user runs it, in a folder of his own."""
-    command = [sys.executable, str(TOOL)]
+    command = [sys.executable, str(ROOT / 'tools/plot_matching.py')]
     printed = subprocess.run(
         command, cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout

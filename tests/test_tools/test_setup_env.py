@@ -3,10 +3,10 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from helpers.tools import load_tool
 
 from mmdet_uot import _host
 
@@ -18,16 +18,13 @@ SETUP = ROOT / 'tools' / 'setup_env'
 def setup_modules(monkeypatch):
     monkeypatch.syspath_prepend(str(SETUP))
     yield
-    for name in ('checks', 'shell', 'operators', 'stacks', '__main__setup'):
+    for name in ('checks', 'shell', 'operators', 'stacks'):
         sys.modules.pop(name, None)
 
 
 @pytest.fixture
 def program():
-    spec = spec_from_file_location('__main__setup', SETUP / '__main__.py')
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('setup_env/__main__')
 
 
 def fake_python(folder, name, **found):

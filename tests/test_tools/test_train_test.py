@@ -2,19 +2,17 @@
 
 import json
 import pickle
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.tools import load_tool
 from mmengine.config import Config
 from mmengine.runner import ValLoop
 
 from mmdet_uot import _tools
-
-ROOT = Path(__file__).parents[2]
 
 CONFIG = """
 _base_ = [
@@ -51,13 +49,6 @@ test_cfg = dict(type='TestLoop')
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
 """
-
-
-def load_tool(name):
-    spec = spec_from_file_location(f'tool_{name}', ROOT / f'tools/{name}.py')
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope='module')
@@ -117,6 +108,7 @@ def built(train, monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_train_resume_evaluate(train, test, config, tmp_path, capsys):
     train.main([config])
     work_dir = tmp_path / 'work_dirs' / 'tiny'

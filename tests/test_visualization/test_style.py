@@ -1,15 +1,12 @@
 """What figures have in common."""
 
-import ast
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from mmengine.visualization import Visualizer
 
-import mmdet_uot.visualization
 from mmdet_uot.matched_images.example import (
     example_matchers,
     example_problem,
@@ -26,7 +23,8 @@ from mmdet_uot.visualization import (
 from mmdet_uot.visualization.logs import Curve, TrainingLog
 from mmdet_uot.visualization.style import COLORS, letters, save
 
-PACKAGE = Path(mmdet_uot.visualization.__file__).parent
+pytestmark = pytest.mark.slow
+
 DRAW = {
     'plan': lambda matched: draw_plan(matched.plan),
     'matching': draw_matching,
@@ -45,29 +43,6 @@ MATCHES = {
     'portrait': dict(size=(600, 100)),
     'landscape': dict(size=(100, 1200)),
 }
-
-
-def test_the_figures_need_nothing_of_mmdetection():
-    """Those that ``__init__`` exports, and what they import."""
-    seen, todo = set(), ['__init__']
-    while todo:
-        name = todo.pop()
-        seen.add(name)
-        tree = ast.parse((PACKAGE / f'{name}.py').read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                modules = [node.module]
-            elif isinstance(node, ast.ImportFrom):
-                modules = [f'..{node.module}'] * (node.level == 2)
-                todo += [node.module] * (node.module not in seen)
-                todo = [x for x in todo if (PACKAGE / f'{x}.py').exists()]
-            else:
-                continue
-            assert not [x for x in modules if x.startswith('mm')]
-            assert not [x for x in modules if x[:2] == '..' and x != '..ot']
-    assert {'plan_figure', 'logs', 'rows', 'style'} <= seen
 
 
 def assert_readable(figure):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 
 import torch
@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.datasets.color_boxes import ColorBoxesOptions
 from mmdet_uot.inputs.match_batch import MatchBatch
-from mmdet_uot.ot import MatchingProblem, scale_epsilon
+from mmdet_uot.ot import MatchingProblem
 
 from .competitors import Call
 from .configs import load_config
@@ -103,22 +103,15 @@ def costs_alone(
     """
     batch = make_batch()
     ignore = [None] * len(batch)
-    return assigner.problem_builder(batch, ignore, assigner.matcher.exact)
+    return assigner.problem(batch, ignore)
 
 
 def _case(config: ConfigDict, inputs: Inputs) -> Case:
     ours = TASK_UTILS.build(config)
     costs = partial(costs_alone, ours, inputs.make_batch)
-    matcher, problem = ours.matcher, costs()
-    task = Task(
-        problem,
-        epsilon=scale_epsilon(
-            problem.cost.shape[1], matcher.epsilon0, matcher.epsilon_rule
-        ),
-        tau1=matcher.tau1,
-        tau2=matcher.tau2,
-        num_iters=matcher.num_iters,
-    )
+    problem = costs()
+    numbers = ours.solver.numbers(problem, ours.mass.tau1, ours.mass.tau2)
+    task = Task(problem, *astuple(numbers))
     calls = {
         config.type: partial(inputs.match, ours),
         f'{config.type}, costs alone': costs,

@@ -19,7 +19,8 @@ from mmdet_uot.datasets.color_boxes import (
     image_rng,
     sample_scene,
 )
-from mmdet_uot.inputs.from_instances import InstanceBatch, TensorBatch
+from mmdet_uot.inputs.from_decoder import TensorBatch
+from mmdet_uot.inputs.from_instances import InstanceBatch
 from mmdet_uot.inputs.match_batch import MatchBatch
 from mmdet_uot.ot import TransportPlan
 

@@ -120,7 +120,7 @@ class TrainingStep:
         assigner = TASK_UTILS.build(config)
         batch = partial(InstanceBatch, self.preds, self.gts, self.metas)
         costs = partial(costs_alone, assigner, batch)
-        match = partial(assigner.matcher, costs(), batch().num_preds)
+        match = partial(assigner.solve, costs())
         losses = partial(self.losses, match())
         total, _ = self.model.parse_losses(losses())
         backward = partial(

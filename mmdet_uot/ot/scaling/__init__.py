@@ -1,8 +1,8 @@
 """The scaling algorithm (paper, Alg. 1 and 2); each backend is one file.
 
-- ``sinkhorn``: the algorithm, and who runs it
+- ``sinkhorn``: the algorithm, and which backend runs it
 - ``compiled``: in C, on the CPU
 - ``triton``, ``_triton_kernel``: one launch, on a GPU
 - ``float64``: few operations, on a GPU
-- ``absorbed``: any torch device
+- ``absorbed``, ``scalings``, ``moves``: any torch device
 """

@@ -20,6 +20,8 @@ _LN_2 = tl.constexpr(0.6931471805599453)
 # Below all logarithms that take part; finite, for differences.
 _LOWEST = tl.constexpr(-1e30)
 
+_GREATEST = tl.constexpr(3.4028234663852886e38)
+
 
 # Sizes that change from batch to batch are not compiled for one by one.
 @triton.jit(
@@ -134,7 +136,7 @@ def solve_images(
         )
         log_u = _damp(ratio, drop1, alpha)
         log_plan = log_kernel + log_u[:, None] + log_v[None, :]
-        plan = tl.exp2(log_plan.to(tl.float32))
+        plan = tl.minimum(tl.exp2(log_plan.to(tl.float32)), _GREATEST)
         tl.store(
             weights
             + row.to(tl.int64)[:, None] * weights_row
@@ -149,10 +151,13 @@ def solve_images(
         )
         # N alpha exp(-f / tau1), what this u asks for.
         asked = tl.exp2((log_alpha - drop1 * ratio).to(tl.float32))
-        missing = tl.abs(asked - tl.sum(plan, 1))
-        error += tl.sum(tl.where(alpha > 0, missing, 0.0), 0)
+        missing = tl.abs(
+            tl.minimum(asked, _GREATEST)
+            - tl.minimum(tl.sum(plan, 1), _GREATEST)
+        )
+        error += tl.sum(tl.where(alpha > 0, missing / num_preds, 0.0), 0)
     # Without a constraint no mass is asked for.
-    error = tl.where(drop1 < 1.0, error / num_preds, 0.0)
+    error = tl.where(drop1 < 1.0, tl.minimum(error, _GREATEST), 0.0)
     tl.store(marginal_error + image, error.to(tl.float64))
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ...native import can_read, run
+from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
 
-__all__ = ['try_native']
+__all__ = ['accepts', 'solve']
 
 
 class _Arguments(ctypes.Structure):
@@ -37,38 +38,35 @@ class _Arguments(ctypes.Structure):
     )
 
 
-def try_native(
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
-    overwrite_cost: bool = False,
-) -> TransportPlan | None:
-    """Solves float32 problems on the CPU, if the library was compiled.
+def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
+    """Tells whether the library was compiled and can read the problem."""
+    tensors = [problem.cost, problem.pred_mass, problem.gt_mass]
+    if isinstance(numbers.epsilon, Tensor):
+        tensors.append(numbers.epsilon)
+    return problem.cost.dtype == torch.float32 and can_read(*tensors)
+
+
+def solve(
+    problem: MatchingProblem, numbers: Numbers, overwrite_cost: bool = False
+) -> TransportPlan:
+    """Solves float32 problems on the CPU.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1), not empty.
-        epsilon (float | Tensor): One number, or (B,).
-        tau1 (float): Weight of the predictions' mass constraint.
-        tau2 (float): Weight of the ground truths' mass constraint.
-        num_iters (int): Number of iterations.
+        numbers (Numbers): See :class:`Numbers`.
         overwrite_cost (bool): Whether the plan may take the memory of the
             cost. Defaults to False.
 
     Returns:
-        TransportPlan | None: None if another solver is to do it.
+        TransportPlan: With potentials and marginal error.
     """
     cost = problem.cost.mT
-    masses = (problem.pred_mass, problem.gt_mass)
-    epsilons = torch.as_tensor(epsilon, dtype=torch.float64)
-    readable = can_read(cost, *masses, epsilons)
-    if cost.dtype != torch.float32 or not readable:
-        return None
+    epsilons = torch.as_tensor(numbers.epsilon, dtype=torch.float64)
     if cost.stride(2) != 1:
         cost = cost.contiguous()
     B, columns, N = cost.shape
-    pred_mass, gt_mass = (mass.contiguous() for mass in masses)
+    pred_mass = problem.pred_mass.contiguous()
+    gt_mass = problem.gt_mass.contiguous()
     epsilons = epsilons.expand(B).contiguous()
     in_place = overwrite_cost and cost.is_contiguous()
     weights = cost if in_place else cost.new_empty((B, columns, N))
@@ -89,9 +87,9 @@ def try_native(
             pred_mass.data_ptr(),
             gt_mass.data_ptr(),
             epsilons.data_ptr(),
-            tau1,
-            tau2,
-            num_iters,
+            numbers.tau1,
+            numbers.tau2,
+            numbers.num_iters,
             B,
             N,
             columns,

@@ -12,68 +12,51 @@ import math
 import torch
 from torch import Tensor
 
+from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
+from .moves import bound_moves
 
-__all__ = ['try_direct']
+__all__ = ['accepts', 'solve']
 
 # Greatest magnitude of log u, log v and log(K u); a float64 holds 708.
 _LARGEST = 650.0
 
 
-def try_direct(
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
-    move: float,
-    contraction: float,
-) -> TransportPlan | None:
-    r"""Solves on a GPU, if float64 is known to hold all numbers.
+def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
+    r"""Tells whether float64 is known to hold all numbers, on a GPU.
 
     With :math:`R = \max |C| / \epsilon` and r the greatest ratio of masses,
     the first iteration leaves the logarithms within :math:`3 R + 6 \log r`;
-    the others move them as :mod:`.sinkhorn` says.
+    the others move them as :mod:`.moves` says. An epsilon of each image is
+    not known to the host.
+    """
+    epsilon = numbers.epsilon
+    if problem.cost.device.type == 'cpu' or isinstance(epsilon, Tensor):
+        return False
+    bounds = problem.bounds
+    first = 3 * bounds.max_cost / epsilon + 6 * math.log(bounds.mass_ratio)
+    moved = bound_moves(problem, numbers).total(numbers.num_iters)
+    return first + moved < _LARGEST
+
+
+def solve(
+    problem: MatchingProblem, numbers: Numbers, overwrite_cost: bool = False
+) -> TransportPlan:
+    """Solves in about five operations per iteration.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1), not empty.
-        epsilon (float | Tensor): One number; that of each image is not known
-            to the host.
-        tau1 (float): Weight of the predictions' mass constraint.
-        tau2 (float): Weight of the ground truths' mass constraint.
-        num_iters (int): Number of iterations.
-        move (float): Bound of the first move.
-        contraction (float): Factor from move to move.
+        numbers (Numbers): With one epsilon for all images.
+        overwrite_cost (bool): Not used.
 
     Returns:
-        TransportPlan | None: None if another solver is to do it.
+        TransportPlan: With potentials and marginal error.
     """
-    if problem.cost.device.type == 'cpu' or isinstance(epsilon, Tensor):
-        return None
-    moves = num_iters * move
-    if contraction < 1:
-        moves = min(moves, move / (1 - contraction))
-    bounds = problem.bounds
-    first = 3 * bounds.max_cost / epsilon + 6 * math.log(bounds.mass_ratio)
-    if not first + moves < _LARGEST:
-        return None
-    return _solve(problem, epsilon, tau1, tau2, num_iters)
-
-
-def _solve(
-    problem: MatchingProblem,
-    epsilon: float,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
-) -> TransportPlan:
+    epsilon = numbers.epsilon
+    power1, power2 = numbers.power1, numbers.power2
     cost = problem.cost.mT
     kernel = cost.to(torch.float64, copy=True).div_(-epsilon).exp_()
-    power1, power2 = (
-        1.0 if math.isinf(tau) else tau / (tau + epsilon)
-        for tau in (tau1, tau2)
-    )
     pred_live = (problem.pred_mass > 0).unsqueeze(1)
     gt_live = (problem.gt_mass > 0).unsqueeze(1)
     alpha = _raise(problem.pred_mass, pred_live, power1)
@@ -83,7 +66,7 @@ def _solve(
 
     # Alg. 2, line 4: v = 1 / (n + 1).
     v = gt_live / gt_live.sum(2, True, dtype=torch.float64).clamp_(min=1)
-    for _ in range(num_iters):
+    for _ in range(numbers.num_iters):
         # Alg. 2, lines 6 and 7.
         row_sum = torch.baddbmm(tiny, v, kernel)
         u = _update(alpha, row_sum, power1)
@@ -93,10 +76,11 @@ def _solve(
     plan = kernel.mul_(u).mul_(v.mT)
     sent = plan.sum(1, keepdim=True)
     # u asks for alpha exp(-f / tau1), without a constraint for anything.
-    asked = u * row_sum if tau1 > 0 else sent
+    asked = u * row_sum if numbers.tau1 > 0 else sent
     num_preds = pred_live.sum(2, True, dtype=torch.float64)
+    weights = plan.mul_(num_preds).to(cost.dtype)
     return TransportPlan(
-        weights=plan.mul_(num_preds).to(cost.dtype).mT,
+        weights=weights.clamp_(max=torch.finfo(cost.dtype).max).mT,
         pred_mass=problem.pred_mass,
         gt_mass=problem.gt_mass,
         pred_potential=u.squeeze(1).log().mul_(epsilon),
@@ -105,12 +89,12 @@ def _solve(
     )
 
 
-def _raise(mass: Tensor, live: Tensor, power: float) -> Tensor:
+def _raise(mass: Tensor, live: Tensor, power: float | Tensor) -> Tensor:
     """(B, 1, K) mass**power, zero in the padding."""
     mass = mass.unsqueeze(1).double()
     return mass if power == 1 else mass.pow(power).mul_(live)
 
 
-def _update(mass: Tensor, total: Tensor, power: float) -> Tensor:
+def _update(mass: Tensor, total: Tensor, power: float | Tensor) -> Tensor:
     """(mass / total)**power, for masses raised to it before."""
     return mass / total if power == 1 else mass * total.pow(-power)

@@ -13,42 +13,8 @@ The algorithm starts from :math:`v = 1 / (n + 1)` and alternates
     v \leftarrow (\beta / K^\top u)^{\tau_2 / (\tau_2 + \epsilon)}, \qquad
     P = u K v.
 
-**Range.** :math:`\epsilon` is some hundredths of the range of the costs, so
-K has entries below the smallest float. Most iterations therefore work on an
-*absorbed* kernel, the plan of reference scalings :math:`(\bar u, \bar v)`,
-
-.. math::
-    \tilde K = N \exp(\log \bar u + \log \bar v - C / \epsilon),
-
-on which u and v only carry the factors :math:`\tilde u = u / \bar u` and
-:math:`\tilde v = v / \bar v`. Exponents are formed in float64, unless the
-costs are known to be small: their rounding is multiplied by :math:`1 /
-\epsilon` in the plan.
-
-**Where to start.** The first reference is that of the least costs,
-
-.. math::
-    \epsilon \log \bar u_i = \lambda_1 \min_j C_{ij}, \qquad
-    \epsilon \log \bar v_j
-    = \lambda_2 \min_i (C_{ij} - \epsilon \log \bar u_i), \qquad
-    \lambda_i = \tau_i / (\tau_i + \epsilon),
-
-so that, with hard constraints, every row and every column of the kernel has an
-entry of 1.
-
-**When to absorb.** The iteration does not expand the sup norm: iteration k + 1
-moves :math:`\log u` and :math:`\log v` by at most
-
-.. math::
-    d_k = (\lambda_1 \lambda_2)^{k - 1}
-          \Bigl(\log R + \frac{r}{\tau_1 + \epsilon} \Bigr),
-
-where 1 / R is the least mass, max(N, n) for the masses of Prop. 1, and r, for
-a soft :math:`\tau_1`, the greatest row minimum of the cost. Iterations that
-may move too far for a float run in the log domain; in between, the factors are
-absorbed before their moves add up to what a float can carry. What is known of
-the problem beforehand decides this. The CPU looks, which costs nothing there,
-and leaves factors that moved less in place; from a GPU nothing is read back.
+Each backend tells which problems it accepts, and solves those: the first that
+does is taken.
 """
 
 from __future__ import annotations
@@ -58,21 +24,16 @@ import math
 import torch
 from torch import Tensor
 
-from ..device import can_look
-from ..epsilon import resolvable_epsilon
+from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..precision import full_precision
 from ..problem import MatchingProblem
-from .absorbed import Scaling
-from .compiled import try_native
-from .float64 import try_direct
-from .triton import try_fused
+from . import absorbed, compiled, float64, triton
 
-__all__ = ['sinkhorn']
+__all__ = ['BACKENDS', 'sinkhorn', 'solve_scaling']
 
-# How far a factor may move on one kernel, as a logarithm: entries at the floor
-# may move with both factors, and must stay negligible.
-_MAX_MOVE = {torch.float32: 32.0, torch.float64: 320.0}
+# In the order in which they are asked; the last one accepts any problem.
+BACKENDS = (compiled, triton, float64, absorbed)
 
 
 def sinkhorn(
@@ -86,12 +47,10 @@ def sinkhorn(
 ) -> TransportPlan:
     r"""Solves regularised (unbalanced) optimal transport for a whole batch.
 
-    Who solves it depends on where it is, not what comes out. On a CPU,
-    float32 problems are solved by the compiled library, if there is one
-    (:func:`.compiled.try_native`). On a GPU with Triton, images that fit are
-    solved in one launch (:func:`.triton.try_fused`), others, if their numbers
-    are ordinary, in float64 (:func:`.float64.try_direct`). What remains is
-    solved as written above.
+    Who solves it depends on where it is, not what comes out: on a CPU the
+    compiled library, if there is one (:mod:`.compiled`); on a GPU one launch
+    for images that fit (:mod:`.triton`), or float64 (:mod:`.float64`); what
+    remains any torch device can do (:mod:`.absorbed`).
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1) and masses.
@@ -115,75 +74,26 @@ def sinkhorn(
     Raises:
         ValueError: If a parameter is out of its range.
     """
-    _check_parameters(problem, epsilon, tau1, tau2, num_iters)
+    numbers = Numbers(epsilon, tau1, tau2, num_iters)
+    return solve_scaling(problem, numbers, overwrite_cost)
+
+
+def solve_scaling(
+    problem: MatchingProblem, numbers: Numbers, overwrite_cost: bool = False
+) -> TransportPlan:
+    """What :func:`sinkhorn` does, with the numbers in one object."""
     if problem.cost.numel() == 0:
         return _empty_plan(problem)
-    moves = _moves(problem, epsilon, tau1, tau2)
-    numbers = (problem, resolvable_epsilon(problem, epsilon), tau1, tau2)
+    numbers = numbers.fit(problem)
     with full_precision(problem.cost.device):
-        plan = try_native(*numbers, num_iters, overwrite_cost)
-        if plan is None:
-            plan = try_fused(*numbers, num_iters)
-        if plan is None:
-            plan = try_direct(*numbers, num_iters, *moves)
-        if plan is None:
-            scaling = Scaling(*numbers)
-            _iterate(scaling, *moves, num_iters)
-            plan = scaling.plan()
-        return plan
-
-
-def _iterate(
-    scaling: Scaling, move: float, contraction: float, num_iters: int
-) -> None:
-    """Runs the iterations, each where the bound d_k above lets it.
-
-    Args:
-        scaling (Scaling): Is changed.
-        move (float): d_1.
-        contraction (float): d_{k + 1} / d_k.
-        num_iters (int): Number of iterations.
-    """
-    max_move = _MAX_MOVE[scaling.kernel.dtype]
-    # The first factors: sums of up to M + 1 entries around those of the mass.
-    moved = move + 2 * math.log(scaling.kernel.shape[2])
-    if moved > max_move:
-        scaling.log_iteration()
-        moved = math.inf
-    else:
-        scaling.reduce()
-        scaling.kernel_iteration()
-    for _ in range(num_iters - 1):
-        if move > max_move:
-            scaling.log_iteration()
-            moved = math.inf
-        else:
-            if moved + move > max_move and scaling.kernel_is_current:
-                moved = scaling.moved()
-            if moved + move > max_move:
-                scaling.absorb()
-                moved = 0.0
-            scaling.kernel_iteration()
-            moved += move
-        move = move * contraction if contraction else 0.0
-
-
-def _moves(
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-) -> tuple[float, float]:
-    """The bound d_1 and the contraction of the bounds."""
-    move = math.log(problem.bounds.mass_ratio)
-    contraction, least_epsilon = 1.0, 0.0
-    if not isinstance(epsilon, Tensor):
-        for tau in (tau1, tau2):
-            contraction *= 1.0 if math.isinf(tau) else tau / (tau + epsilon)
-        least_epsilon = epsilon
-    if 0 < tau1 < math.inf:
-        move += problem.bounds.row_minimum / (tau1 + least_epsilon)
-    return move, contraction
+        for backend in BACKENDS:
+            if backend.accepts(problem, numbers):
+                plan: TransportPlan | None = backend.solve(
+                    problem, numbers, overwrite_cost
+                )
+                if plan is not None:
+                    return plan
+    raise AssertionError('the last backend solves any problem')
 
 
 def _empty_plan(problem: MatchingProblem) -> TransportPlan:
@@ -195,37 +105,3 @@ def _empty_plan(problem: MatchingProblem) -> TransportPlan:
         gt_potential=torch.zeros_like(problem.gt_mass).double(),
         marginal_error=problem.cost.new_zeros(len(problem.cost)).double(),
     )
-
-
-def _check_parameters(
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
-) -> None:
-    if isinstance(epsilon, Tensor):
-        if tuple(epsilon.shape) != problem.cost.shape[:1]:
-            raise ValueError(
-                'epsilon must be one number or one per image '
-                f'({len(problem.cost)}), got shape {tuple(epsilon.shape)}'
-            )
-        if can_look(epsilon) and not bool(
-            ((epsilon > 0) & epsilon.isfinite()).all()
-        ):
-            raise ValueError(
-                f'epsilon must be positive and finite, got {epsilon.tolist()}'
-            )
-    elif not 0 < epsilon < math.inf:
-        raise ValueError(
-            f'epsilon must be positive and finite, got {epsilon}; for the '
-            'exact matchings at epsilon = 0 use mmdet_uot.ot.solve'
-        )
-    for name, tau in (('tau1', tau1), ('tau2', tau2)):
-        if not tau >= 0:
-            raise ValueError(
-                f'{name} must be in [0, inf], got {tau}; 0 drops the mass '
-                'constraint, math.inf makes it hard'
-            )
-    if num_iters < 1:
-        raise ValueError(f'num_iters must be at least 1, got {num_iters}')

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
-from .absorbed import _exponent_dtype
+from .scalings import exponent_dtype
 
-__all__ = ['try_fused']
+__all__ = ['accepts', 'solve']
 
 # One program solves one image, on one of a GPU's many multiprocessors. With
 # more entries than this per image a solver that uses all of them should be
@@ -29,37 +30,34 @@ _WARP_ENTRIES = 256
 _failures: list[Exception] = []
 
 
-def try_fused(
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
-) -> TransportPlan | None:
-    """Solves in one launch, if that is possible and sensible.
+def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
+    """Tells whether one launch can and should solve a problem.
 
     So it is for float32 costs on a GPU with Triton, outside of a trace, and
     up to 2**17 entries per image, where the columns are counted as the next
-    power of two: 900 predictions and 127 ground truths. A kernel that cannot
-    be compiled or launched warns once and is not tried again.
+    power of two: 900 predictions and 127 ground truths.
+    """
+    return not _failures and _fits(problem.cost) and _kernel() is not None
+
+
+def solve(
+    problem: MatchingProblem, numbers: Numbers, overwrite_cost: bool = False
+) -> TransportPlan | None:
+    """Solves in one launch.
+
+    A kernel that cannot be compiled or launched warns once and is not tried
+    again.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1), not empty.
-        epsilon (float | Tensor): One number, or (B,).
-        tau1 (float): Weight of the predictions' mass constraint.
-        tau2 (float): Weight of the ground truths' mass constraint.
-        num_iters (int): Number of iterations.
+        numbers (Numbers): See :class:`Numbers`.
+        overwrite_cost (bool): Not used.
 
     Returns:
-        TransportPlan | None: None if the eager solver is to do it.
+        TransportPlan | None: None if another backend is to do it.
     """
-    if _failures or not _fits(problem.cost):
-        return None
     try:
-        kernel = _kernel()
-        if kernel is None:
-            return None
-        return _launch(kernel, problem, epsilon, tau1, tau2, num_iters)
+        return _launch(_kernel(), problem, numbers)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:
@@ -97,13 +95,9 @@ def _kernel() -> Any:
 
 
 def _launch(
-    kernel: Any,
-    problem: MatchingProblem,
-    epsilon: float | Tensor,
-    tau1: float,
-    tau2: float,
-    num_iters: int,
+    kernel: Any, problem: MatchingProblem, given: Numbers
 ) -> TransportPlan:
+    epsilon = given.epsilon
     cost = problem.cost
     B, N, columns = cost.shape
     pred_mass = problem.pred_mass.contiguous()
@@ -113,14 +107,14 @@ def _launch(
         epsilon = epsilon.to(numbers)
     numbers[0] = epsilon
     # 1 - lambda: 0 for a hard constraint, 1 for none, both exactly.
-    numbers[1] = epsilon / (tau1 + epsilon)
-    numbers[2] = epsilon / (tau2 + epsilon)
+    numbers[1] = epsilon / (given.tau1 + epsilon)
+    numbers[2] = epsilon / (given.tau2 + epsilon)
 
     weights = torch.empty_like(cost)
     pred_potential = torch.empty_like(pred_mass, dtype=torch.float64)
     gt_potential = torch.empty_like(gt_mass, dtype=torch.float64)
     marginal_error = torch.empty_like(numbers[0])
-    dtype = _exponent_dtype(problem, epsilon)
+    dtype = exponent_dtype(problem, epsilon)
     padded_columns = _power_of_two(columns)
     rows = min(_TILE[dtype] // padded_columns, _power_of_two(N))
     with torch.cuda.device_of(cost):  # type: ignore[no-untyped-call]
@@ -135,7 +129,7 @@ def _launch(
             marginal_error,
             N,
             columns,
-            num_iters,
+            given.num_iters,
             *cost.stride(),
             *weights.stride(),
             WIDE=dtype == torch.float64,

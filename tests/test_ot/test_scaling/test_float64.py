@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-from mmdet_uot.ot import MatchingProblem, sinkhorn
-from mmdet_uot.ot.scaling import compiled as native
-from mmdet_uot.ot.scaling import float64 as direct
+from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
+from mmdet_uot.ot.scaling import compiled, float64
 
 INF = math.inf
 TAUS = (0.0, 1e-3, 0.01, 1.0, 100.0, INF)
@@ -19,7 +18,7 @@ TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-9}
 def _in_torch():
     """What is compared with is the eager solver, not the compiled one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, 'can_read', lambda *tensors: False)
+        patch.setattr(compiled, 'can_read', lambda *tensors: False)
         yield
 
 
@@ -46,7 +45,7 @@ def test_algorithm_2(
         cost = given.cost.clone()
         for epsilon, num_iters in ((0.0112, 20), (0.1, 7), (1.0, 1)):
             numbers = (epsilon, tau1, tau2, num_iters)
-            plan = direct._solve(given, *numbers)
+            plan = float64.solve(given, Numbers(*numbers))
             assert plan.weights.dtype == dtype
             assert not plan.weights[given.padding].any()
             oracle = scaling_algorithm(given, *numbers)
@@ -59,7 +58,7 @@ def test_algorithm_2(
 def test_all_of_the_plan_is_that_of_the_other_solver(tau1, tau2, problem):
     given = problem('geometric', torch.float64)
     expected = sinkhorn(given, epsilon=0.05, tau1=tau1, tau2=tau2)
-    plan = direct._solve(given, 0.05, tau1, tau2, 20)
+    plan = float64.solve(given, Numbers(0.05, tau1, tau2))
     for name, value in vars(expected).items():
         actual = getattr(plan, name)
         assert actual.dtype == value.dtype
@@ -68,33 +67,30 @@ def test_all_of_the_plan_is_that_of_the_other_solver(tau1, tau2, problem):
 
 
 @pytest.mark.parametrize(
-    'N, max_cost, epsilon, num_iters, contraction, expected',
+    'N, max_cost, epsilon, tau2, num_iters, expected',
     [
-        (8732, 1.0, 0.0112, 20, 0.47, True),
-        (8732, 1.0, 0.0112, 1000, 0.47, True),
-        (8732, 1.0, 0.0112, 20, 1.0, True),
-        (8732, 1.0, 0.0112, 50, 1.0, False),
-        (100, 1.0, 0.0189, 50, 1.0, True),
-        (100, 1.0, 0.001, 20, 1.0, False),
-        (100, INF, 0.1, 20, 1.0, False),
-        (100, 1.0, torch.tensor([0.1]), 20, 1.0, False),
+        (8732, 1.0, 0.0112, 0.01, 20, True),
+        (8732, 1.0, 0.0112, 0.01, 1000, True),
+        (8732, 1.0, 0.0112, INF, 20, True),
+        (8732, 1.0, 0.0112, INF, 50, False),
+        (100, 1.0, 0.0189, INF, 50, True),
+        (100, 1.0, 0.001, INF, 20, False),
+        (100, INF, 0.1, INF, 20, False),
+        (100, 1.0, torch.tensor([0.1]), INF, 20, False),
     ],
 )
 def test_a_gpu_uses_it_where_float64_is_known_to_suffice(
-    N, max_cost, epsilon, num_iters, contraction, expected, monkeypatch
+    N, max_cost, epsilon, tau2, num_iters, expected
 ):
-    used = []
-    monkeypatch.setattr(direct, '_solve', lambda *args: used.append(args))
-    for device in ('cpu', 'meta'):
+    numbers = Numbers(epsilon, INF, tau2, num_iters)
+    for device, accepted in (('cpu', False), ('meta', expected)):
         problem = MatchingProblem.from_padded(
             torch.ones(1, 30, N, device=device).mT,
             torch.ones(1, 30, dtype=torch.bool, device=device),
             0.5,
             max_cost=max_cost,
         )
-        moves = (math.log(N), contraction)
-        direct.try_direct(problem, epsilon, INF, INF, num_iters, *moves)
-    assert used == [(problem, epsilon, INF, INF, num_iters)] * expected
+        assert float64.accepts(problem, numbers) == accepted
 
 
 @pytest.mark.parametrize('family', ['uniform', 'contested', 'iou'])
@@ -109,6 +105,6 @@ def test_numbers_stay_where_the_choice_says(
     cost[0] *= -1
     problem = MatchingProblem.from_costs(list(cost), 1.0)
     epsilon = 3 / (650 - 26 * math.log(50))
-    plan = direct._solve(problem, epsilon, tau1, tau2, 20)
+    plan = float64.solve(problem, Numbers(epsilon, tau1, tau2))
     oracle = scaling_algorithm(problem, epsilon, tau1, tau2, 20)
     assert worst_error(plan.weights, oracle) <= 1e-9

@@ -92,6 +92,7 @@ class TestAgainstOracle:
             ((24564, 0), 'iou', SSD, 5),
         ],
     )
+    @pytest.mark.slow
     def test_large(
         self,
         shape,
@@ -154,6 +155,7 @@ class TestAgainstPeers:
     @pytest.mark.parametrize('tau1', [0.01, 1.0, 100.0])
     @pytest.mark.parametrize('tau2', [0.01, 1.0, 100.0])
     @pytest.mark.parametrize('epsilon', [0.05, 0.3])
+    @pytest.mark.slow
     def test_pot_unbalanced(self, epsilon, tau1, tau2):
         problem = random_problem(seed=1)
         peer = ot.unbalanced.sinkhorn_unbalanced(

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdet_uot.ot import MatchingProblem, sinkhorn
-from mmdet_uot.ot.scaling import compiled as native
-from mmdet_uot.ot.scaling import triton as fused
+from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
+from mmdet_uot.ot.scaling import compiled, triton
 
 COMPILE = """
 import sys
@@ -34,7 +33,7 @@ for wide in (False, True):
     source = ASTSource(solve_images, types, fixed)
     assert compile(source, GPUTarget('cuda', 80, 32)).asm['cubin']
 """
-KERNEL_FILE = Path(fused.__file__).with_name('_triton_kernel.py')
+KERNEL_FILE = Path(triton.__file__).with_name('_triton_kernel.py')
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 if DEVICE == 'cpu':
     # Triton reads this when it is first imported, which the tests do.
@@ -48,14 +47,17 @@ SOFT = dict(epsilon=0.0112, tau1=1.0, tau2=1.0)
 # No predictions, no objects, more objects than predictions, several blocks.
 SHAPES = ((0, 2), (1, 0), (3, 9), (7, 7), (40, 6))
 
-pytestmark = pytest.mark.filterwarnings('ignore:overflow:RuntimeWarning')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings('ignore:overflow:RuntimeWarning'),
+]
 
 
 @pytest.fixture(scope='module', autouse=True)
 def _in_torch():
     """What is compared with is the eager solver, not the compiled one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, 'can_read', lambda *tensors: False)
+        patch.setattr(compiled, 'can_read', lambda *tensors: False)
         yield
 
 
@@ -67,9 +69,8 @@ def to(problem, *target):
 
 
 def solve_fused(problem, *, epsilon, tau1=INF, tau2=INF, num_iters=20):
-    return fused._launch(
-        fused._kernel(), to(problem, DEVICE), epsilon, tau1, tau2, num_iters
-    )
+    numbers = Numbers(epsilon, tau1, tau2, num_iters)
+    return triton._launch(triton._kernel(), to(problem, DEVICE), numbers)
 
 
 def close(actual, expected):
@@ -97,7 +98,7 @@ def check(problem, **options):
 def small_blocks(monkeypatch):
     """Sixteen predictions at a time, or fewer if there are many columns."""
     tile = dict.fromkeys((torch.float32, torch.float64), 256)
-    monkeypatch.setattr(fused, '_TILE', tile)
+    monkeypatch.setattr(triton, '_TILE', tile)
 
 
 @pytest.fixture
@@ -213,8 +214,8 @@ class TestChoice:
     @pytest.fixture
     def on_gpu(self, monkeypatch):
         """The CPU's tensors, in the interpreter, count as a GPU's."""
-        monkeypatch.setattr(fused, '_failures', [])
-        monkeypatch.setattr(fused, '_fits', lambda cost: True)
+        monkeypatch.setattr(triton, '_failures', [])
+        monkeypatch.setattr(triton, '_fits', lambda cost: True)
 
     def test_a_gpu_is_given_the_fused_kernel(
         self, problem, on_gpu, monkeypatch
@@ -226,14 +227,14 @@ class TestChoice:
             return plan
 
         plan = solve_fused(problem, **SSD)
-        monkeypatch.setattr(fused, '_launch', launch)
+        monkeypatch.setattr(triton, '_launch', launch)
         assert sinkhorn(problem, **SSD) is plan
-        assert launches == [
-            (fused._kernel(), problem, 0.0112, 100.0, 0.01, 20)
-        ]
+        ((kernel, given, numbers),) = launches
+        assert kernel is triton._kernel() and given is problem
+        assert numbers == Numbers(0.0112, 100.0, 0.01, 20)
 
     def test_what_does_not_fit_is_left_to_the_eager_solver(self, problem):
-        fits = fused._fits
+        fits = triton._fits
         assert not fits(problem.cost.to('cpu'))
         assert not fits(problem.cost.to('meta'))
         with torch._subclasses.FakeTensorMode():
@@ -256,7 +257,7 @@ class TestChoice:
     def test_one_program_per_image_is_for_decoders(
         self, num_preds, columns, fits
     ):
-        assert fused._is_small(num_preds, columns) == fits
+        assert triton._is_small(num_preds, columns) == fits
 
     def test_without_triton_the_eager_solver_is_used(
         self, problem, on_gpu, monkeypatch
@@ -264,13 +265,13 @@ class TestChoice:
         monkeypatch.setitem(
             sys.modules, 'mmdet_uot.ot.scaling._triton_kernel', None
         )
-        fused._kernel.cache_clear()
+        triton._kernel.cache_clear()
         try:
-            assert fused._kernel() is None
-            assert fused.try_fused(problem, 0.1, INF, INF, 5) is None
+            assert triton._kernel() is None
+            assert not triton.accepts(problem, Numbers(0.1))
             assert sinkhorn(problem, **SSD).weights.isfinite().all()
         finally:
-            fused._kernel.cache_clear()
+            triton._kernel.cache_clear()
 
     def test_a_kernel_that_fails_is_reported_once_and_replaced(
         self, problem, on_gpu, monkeypatch
@@ -283,7 +284,7 @@ class TestChoice:
                 raise RuntimeError('no C compiler')
 
         broken = Broken()
-        monkeypatch.setattr(fused, '_kernel', lambda: broken)
+        monkeypatch.setattr(triton, '_kernel', lambda: broken)
         with pytest.warns(UserWarning, match='no C compiler'):
             first = sinkhorn(problem, **SSD)
         with warnings.catch_warnings():

@@ -4,16 +4,14 @@ import json
 import re
 import shlex
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import cv2
 import pytest
+from helpers.tools import load_tool
 from reproduction.catalogue import TRAININGS
 from reproduction.trainings import Settings
 
-ROOT = Path(__file__).parents[3]
-TOOL = ROOT / 'tools' / 'reproduce.py'
 TINY = [
     *('model.backbone.base_channels=4', 'model.neck.in_channels=[8,16]'),
     'model.neck.out_channels=[8,16,8,8,8,8]',
@@ -36,12 +34,10 @@ TINY = [
 @pytest.fixture
 def tool(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    spec = spec_from_file_location('tool_reproduce', TOOL)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('reproduce')
 
 
+@pytest.mark.slow
 def test_three_runs_of_table_2_are_trained_and_tabulated(
     tool, monkeypatch, capsys
 ):

@@ -1,0 +1,184 @@
+"""The unit that costs are brought to before they are solved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+
+import torch
+from mmdet.models.task_modules.assigners.match_cost import (
+    BaseMatchCost,
+)
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..inputs.bad_numbers import is_good
+from ..inputs.match_batch import MatchBatch
+from ..ot import beyond
+from .span import Span, span_of
+from .whole_batch import batched_cost
+
+__all__ = ['GreatestScale', 'UnitScale']
+
+# What costs beyond all others become, in units.
+_FARTHEST = 2.0
+
+
+class UnitScale:
+    """One unit for all images: what the match costs span together.
+
+    Args:
+        costs (Sequence[BaseMatchCost]): The match costs that are added up.
+        unit (float, optional): The unit, for costs that begin at 0. Defaults
+            to what the costs declare, or is measured of those that do not.
+    """
+
+    joins_images = False
+
+    def __init__(
+        self, costs: Sequence[BaseMatchCost], unit: float | None = None
+    ) -> None:
+        self.strangers: list[BaseMatchCost] = []
+        spans = [Span(0.0, unit, is_bound=False)] if unit else []
+        for cost in () if unit else costs:
+            span = span_of(cost)
+            if span is None:
+                self.strangers.append(cost)
+            else:
+                spans.append(span)
+        self.spans = spans
+
+    @property
+    def span(self) -> Span:
+        """What the costs span together, as far as it is known."""
+        return reduce(add, self.spans, Span(0.0, 0.0))
+
+    def measure(
+        self, batch: MatchBatch, gt_valid: Tensor, pred_valid: Tensor
+    ) -> None:
+        """Measures costs that declare no span, in the first batch with pairs.
+
+        A GPU is waited for, this once.
+        """
+        pairs = gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
+        if not self.strangers or not bool(pairs.any()):
+            return
+        for cost in self.strangers:
+            values = batched_cost(cost, batch)
+            values = values[pairs & is_good(values)]
+            if not len(values):
+                return
+            least, greatest = torch.stack(values.aminmax()).tolist()
+            self.spans.append(Span(least, greatest, is_bound=False))
+            print_log(
+                f'{type(cost).__name__} declares no span; from {least:.4g} to '
+                f'{greatest:.4g}, as in this batch, is its part of the unit. '
+                'To fix it, give the class `span = (least, greatest)`, or the '
+                'assigner a number as cost_scaling',
+                logger='current',
+                level=logging.INFO,
+            )
+        self.strangers = []
+
+    def background(self, given: float | Tensor, exact: bool) -> float | Tensor:
+        """The background cost beside the costs as they will be."""
+        if not exact:
+            return given
+        return self.span.least + given * (self.span.unit or 1.0)
+
+    def __call__(
+        self,
+        rows: Tensor,
+        bad: Tensor | None,
+        exact: bool,
+        layers: int = 1,
+    ) -> float:
+        """Brings costs to the unit.
+
+        Args:
+            rows (Tensor): (B, M + 1, N) costs, the background last; are
+                overwritten.
+            bad (Tensor, optional): (B, M, N) bool, costs that are no good.
+            exact (bool): Whether the matcher needs no unit.
+            layers (int): Number of layers that B counts. Defaults to 1.
+
+        Returns:
+            float: What no cost exceeds in magnitude, but for bad ones, of
+            which the solver need not be exact.
+        """
+        cost = rows[:, :-1]
+        if exact:
+            _replace(bad, rows, beyond(_greatest(rows)))
+            return float('inf')
+        span = self.span
+        if span.least != 0:
+            cost -= span.least
+        if span.unit not in (0, 1):
+            cost /= span.unit
+        if not span.is_bound:
+            cost.clamp_(-_FARTHEST, _FARTHEST)
+        _replace(bad, rows, _FARTHEST)
+        return 1.0 if span.is_bound else _FARTHEST
+
+
+class GreatestScale:
+    """The greatest magnitude of each image, or of the batch; or no unit.
+
+    Args:
+        of (str): ``'image_max'``, ``'batch_max'`` or ``'none'``.
+    """
+
+    def __init__(self, of: str) -> None:
+        self.of = of
+
+    @property
+    def joins_images(self) -> bool:
+        """Whether the costs of an image depend on the others."""
+        return self.of == 'batch_max'
+
+    def measure(
+        self, batch: MatchBatch, gt_valid: Tensor, pred_valid: Tensor
+    ) -> None:
+        """There is nothing to measure beforehand."""
+
+    def background(self, given: float | Tensor, exact: bool) -> float | Tensor:
+        """The background cost is in the unit of the costs."""
+        return given
+
+    def __call__(
+        self,
+        rows: Tensor,
+        bad: Tensor | None,
+        exact: bool,
+        layers: int = 1,
+    ) -> float:
+        """See :class:`UnitScale`."""
+        scaled = self.of != 'none' and not exact
+        if scaled or bad is not None:
+            greatest = _greatest(rows)
+            if self.of == 'batch_max':
+                of_layer = greatest.view(layers, -1).amax(1, True)
+                greatest = of_layer.expand(-1, len(rows) // layers)
+                greatest = greatest.reshape(-1, 1, 1)
+            _replace(bad, rows, beyond(greatest))
+        if not scaled:
+            return float('inf')
+        rows /= torch.where(greatest > 0, greatest, 1.0)
+        return 1.0
+
+
+def _greatest(rows: Tensor) -> Tensor:
+    """(B, 1, 1) greatest magnitude of the costs (B, M + 1, N)."""
+    # One read each; abs() and aminmax() are several times slower.
+    most, least = rows.amax((1, 2), True), rows.amin((1, 2), True)
+    return torch.maximum(most, -least)
+
+
+def _replace(
+    bad: Tensor | None, rows: Tensor, instead: float | Tensor
+) -> None:
+    if bad is not None:
+        cost = rows[:, :-1]
+        cost.copy_(torch.where(bad, instead, cost))
