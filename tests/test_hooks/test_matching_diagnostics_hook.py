@@ -416,7 +416,6 @@ def fail(*_, **__):
         ('draw_matching', 'no picture was drawn: RuntimeError: halt'),
         ('describe', 'the matching was not measured: RuntimeError: halt'),
         ('match_images', 'no image can be matched: RuntimeError: halt'),
-        ('load_images', 'no image can be matched: RuntimeError: halt'),
     ],
 )
 def test_a_failure_is_one_warning(broken, said, make_runner, monkeypatch):

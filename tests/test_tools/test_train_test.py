@@ -237,6 +237,7 @@ def validations(config, monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loop', ['EpochBased', 'IterBased'])
 def test_an_interrupted_validation_is_made_up(
     train, config, validations, loop
@@ -271,6 +272,7 @@ def test_an_interrupted_validation_is_made_up(
     assert validations == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('loop', ['EpochBased', 'IterBased'])
 def test_fewer_images_than_a_batch_are_an_error(train, config, loop):
     change = ['train_dataloader.drop_last=True']
@@ -298,6 +300,7 @@ def test_no_images_are_an_error(train, config):
         train.main([config, '--cfg-options', change])
 
 
+@pytest.mark.slow
 def test_faults_of_the_input_are_one_line(train, config, tmp_path):
     with pytest.raises(SystemExit, match='No such file.*nothing.json') as end:
         train.main(
@@ -316,6 +319,7 @@ def test_faults_of_the_input_are_one_line(train, config, tmp_path):
         train.main([config, '--traceback'])
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_step_keeps_its_traceback(train, config, monkeypatch):
     def fail(*_, **__):
         raise ValueError('halt')
@@ -325,6 +329,7 @@ def test_what_fails_in_a_step_keeps_its_traceback(train, config, monkeypatch):
         train.main([config])
 
 
+@pytest.mark.slow
 def test_results_are_written_into_the_given_work_dir(train, test, config):
     train.main([config, '--work-dir=elsewhere'])
     test.main([config, 'elsewhere'])
