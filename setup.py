@@ -105,6 +105,7 @@ setup(
             'mmcv>=2.1.0,<2.2',
             'mmengine>=0.10.7,<1',
         ],
+        'exact': ['lapx>=0.11'],
         'tests': ['hypothesis>=6.100', 'POT>=0.9.6', 'pytest>=8'],
     },
     cmdclass={'build_py': BuildWithMimFiles},
