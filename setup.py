@@ -15,8 +15,14 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
-C_FILES = ('match_costs', 'parallel', 'scaling')
-HEADERS = ('elementary', 'parallel', 'scaling_loops')
+C_FILES = ('match_costs', 'parallel', 'scaling', 'sparse_scaling')
+HEADERS = (
+    'elementary',
+    'elementary_double',
+    'parallel',
+    'scaling_loops',
+    'sparse_loops',
+)
 # What sets up or measures a source tree.
 NOT_COPIED = (
     '__pycache__',
