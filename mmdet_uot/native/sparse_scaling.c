@@ -143,20 +143,18 @@ static int find_pairs(image *im, const sparse_problem *p, const float *cost)
     im->num_pairs = 0;
     for (int64_t j = 0; j < im->M; j++) {
         const float *own = cost + im->column[j] * p->cost_column_stride;
+        im->start[j] = im->num_pairs;
         for (int again = 0; again < 2; again++) {
-            int64_t count = im->start[j] = im->num_pairs;
-            double first = im->threshold[j], wanted;
-            float low = scan(own, im->base, im->N, (float)first, im->pair_row,
-                             im->capacity, &count);
+            float low, threshold = (float)im->threshold[j];
+            im->num_pairs = im->start[j];
+            low = scan(own, im->base, im->N, threshold, im->pair_row,
+                       im->capacity, &im->num_pairs);
             if (low == INFINITY || -low > MOST * im->epsilon)
                 return 0;
-            im->num_pairs = count;
-            if (low <= 0.0f || again)
-                break;
-            wanted = fmax(im->first_reach * im->epsilon
-                              + im->s.power2 * low,
-                          low + im->epsilon);
-            if (wanted <= first)
+            double wanted = fmax(im->first_reach * im->epsilon
+                                     + im->s.power2 * low,
+                                 low + im->epsilon);
+            if (low <= 0.0f || wanted <= threshold)
                 break;
             im->threshold[j] = (float)wanted;
         }

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
-from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
+from mmdet_uot.ot import MatchingProblem, Numbers, TransportPlan, sinkhorn
 from mmdet_uot.ot.scaling import compiled, triton
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,10 @@ def check(problem, **options):
     plan, eager = solve_fused(problem, **options), sinkhorn(problem, **options)
     assert not plan.weights[problem.padding.to(DEVICE)].any()
     for field in fields(TransportPlan):
-        actual, expected = getattr(plan, field.name), getattr(eager, field.name)
+        actual, expected = (
+            getattr(plan, field.name),
+            getattr(eager, field.name),
+        )
         assert actual.dtype == expected.dtype
         assert actual.stride() == expected.stride()
     close(plan.weights, eager.weights)
