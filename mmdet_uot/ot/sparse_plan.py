@@ -113,17 +113,18 @@ class SparsePlan(TransportPlan):
     @property
     def gt_marginal(self) -> Tensor:
         """(B, M + 1) weight that each ground truth receives, N P^T 1."""
-        received = torch.zeros_like(self.gt_mass, dtype=self.background.dtype)
-        received.view(-1).index_add_(0, self._column, self.matched.mass)
+        # One by one many small floats add up to less than they should.
+        received = torch.zeros_like(self.gt_mass, dtype=torch.float64)
+        received.view(-1).index_add_(
+            0, self._column, self.matched.mass.double()
+        )
         received[:, -1] = self.background.sum(1)
-        return received
+        return received.to(self.background.dtype)
 
     @property
     def foreground_mass(self) -> Tensor:
         """(B,) weight of all pairs."""
-        mass = self.matched.mass
-        total = mass.new_zeros(len(self.pred_mass))
-        return total.index_add_(0, self.matched.image, mass)
+        return self.gt_marginal[:, :-1].sum(1)
 
     def grouped(self, groups: Tensor, num_groups: int) -> Tensor:
         """See :meth:`TransportPlan.grouped`."""
@@ -133,9 +134,16 @@ class SparsePlan(TransportPlan):
         total.index_add_(0, self._row * num_groups + group, mass)
         return total.view(*self.pred_mass.shape, num_groups)
 
-    def pairs(self, min_mass: float = 0.0) -> WeightedPairs:
+    def gt_support(self, min_mass: Tensor) -> Tensor:
+        """See :meth:`TransportPlan.gt_support`; here from all pairs."""
+        heavy = self._column[self._heavier_than(min_mass)]
+        count = torch.zeros_like(self.gt_mass, dtype=torch.int64)
+        count.view(-1).index_add_(0, heavy, torch.ones_like(heavy))
+        return count[:, :-1].unsqueeze(2)
+
+    def pairs(self, min_mass: float | Tensor = 0.0) -> WeightedPairs:
         """See :meth:`TransportPlan.pairs`."""
-        heavy = self.matched.mass > min_mass
+        heavy = self._heavier_than(min_mass)
         return WeightedPairs(*(values[heavy] for values in self.matched))
 
     def best_ground_truth(self) -> Tensor:
@@ -221,6 +229,15 @@ class SparsePlan(TransportPlan):
         """(K,) index of a pair's column among those of all images."""
         matched = self.matched
         return matched.image * self.gt_mass.shape[1] + matched.ground_truth
+
+    def _heavier_than(self, min_mass: float | Tensor) -> Tensor:
+        """(K,) bool, for one weight or weights broadcast to (B, M, N)."""
+        image, prediction, ground_truth, mass = self.matched
+        if isinstance(min_mass, Tensor):
+            B, N, columns = self.shape
+            least = min_mass.expand(B, columns - 1, N)
+            min_mass = least[image, ground_truth, prediction]
+        return mass > min_mass
 
     def _heaviest_of_rows(self, candidates: Tensor) -> Tensor:
         """(B, N) ground truth of the heaviest of some pairs, else -1."""

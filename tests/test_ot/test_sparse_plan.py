@@ -83,12 +83,21 @@ def test_one_to_one_loses_no_more_weight(plans):
     assert torch.equal(*matched)
 
 
-@pytest.mark.parametrize('min_mass', [0.0, 0.3, 2.0])
+@pytest.mark.parametrize(
+    'min_mass', [0.0, 0.3, 2.0, torch.rand(3, 5, 1), torch.rand(3, 5, 12)]
+)
 def test_pairs(plans, min_mass):
     for sparse, dense in zip(
         plans[1].pairs(min_mass), plans[0].pairs(min_mass), strict=True
     ):
         assert torch.equal(sparse, dense)
+
+
+def test_support_of_ground_truths(plans):
+    dense, sparse = plans
+    least = torch.full((3, 5, 1), 0.3)
+    count = (dense.foreground.mT > 0.3).sum(2, keepdim=True)
+    assert torch.equal(sparse.gt_support(least), count)
 
 
 def test_grouped(plans):
