@@ -19,8 +19,10 @@ C_FILES = ('match_costs', 'parallel', 'scaling', 'sparse_scaling')
 HEADERS = (
     'elementary',
     'elementary_double',
+    'overlap',
     'parallel',
     'scaling_loops',
+    'sparse_boxes',
     'sparse_loops',
 )
 # What sets up or measures a source tree.

@@ -33,6 +33,7 @@ from ..ot import (
     concatenate,
     full_precision,
 )
+from .by_overlaps import match_overlaps
 from .hard_view import HardView
 
 __all__ = ['PlanAssigner']
@@ -262,6 +263,9 @@ class PlanAssigner(BaseAssigner):
         if self.cost.scale.joins_images:
             budget = sys.maxsize
         with full_precision(batch.device):
+            plan = match_overlaps(batch, self.cost, self.mass, self.solver)
+            if plan is not None:
+                return plan
             plans = (
                 self._match_part(part, batch_ignore[entries])
                 for entries, part in batch.parts(budget, self.solver.copies)

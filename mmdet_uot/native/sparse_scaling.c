@@ -24,11 +24,12 @@
    Masses and kernel are multiplied by the number of predictions N, so that plans
    read as weights. */
 
+#include "sparse_boxes.h"
 #include "sparse_loops.h"
 
 #include <stdlib.h>
 
-enum { BLOCK = 64, LANES = 16, MOST_TRIES = 3 };
+enum { LANES = 16, MOST_TRIES = 3 };
 
 /* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
 static const double NEGLIGIBLE = 1e-7;
@@ -40,8 +41,13 @@ static const double MOST = 600.0;
 enum { PLAIN = 3 };
 
 typedef struct {
-    const float *cost; /* (images, columns, predictions), the background last */
+    const float *background_cost; /* (images, predictions) */
+    int64_t background_image_stride;
+    const float *cost; /* (images, ground truths, predictions), or NULL */
     int64_t cost_image_stride, cost_column_stride;
+    const float *boxes; /* (images, predictions, 4), for 1 - IoU; repeated if */
+    int64_t box_image_stride; /* this is 0 */
+    const float *gt_boxes;    /* (images, ground truths, 4) */
     const float *pred_mass; /* (images, predictions) */
     const float *gt_mass;   /* (images, columns) */
     const double *epsilon;  /* (images,) */
@@ -56,6 +62,7 @@ typedef struct {
     int64_t *num_pairs;     /* (images,) */
     int32_t unsuited;       /* whether an image is for another solver */
     void **found;           /* (images,) of ``found_pair``, to be collected */
+    box_blocks blocks;      /* of boxes that are repeated */
 } sparse_problem;
 
 typedef struct {
@@ -68,6 +75,9 @@ typedef struct {
     double log_n, epsilon;  /* of the live ones */
     int64_t *column;   /* of each ground truth with mass, then the background */
     float *base;       /* background cost, -inf for the padding */
+    float most_base;   /* the greatest of them */
+    box_blocks blocks; /* of the predictions, if costs come from boxes */
+    uint8_t *reach;    /* scratch, of each block */
     int uniform;       /* whether all live predictions have one gain */
     double gain;       /* that gain */
     double *gains;     /* else of each prediction, 0 for the padding */
@@ -75,6 +85,7 @@ typedef struct {
     double first_reach; /* the first threshold, in epsilons */
     int64_t capacity, num_pairs;
     int32_t *pair_row; /* prediction of each pair */
+    float *pair_cost;  /* cost of each pair */
     int64_t *start;    /* of each ground truth's pairs, and the end */
     int32_t *state;    /* of each prediction: its pairs, or -1 - its row */
     double *kernel;    /* of each pair, then its mass */
@@ -97,11 +108,12 @@ typedef int32_t flags __attribute__((vector_size(4 * LANES)));
 #define LOWER(a, b)                                                            \
     ((lanes)((((a) < (b)) & (flags)(a)) | (~((a) < (b)) & (flags)(b))))
 
-/* Appends the predictions of d below a threshold; returns the least d, INFINITY
+/* Appends the predictions of d below a threshold; returns the least d, -INFINITY
    beyond the capacity. */
 VECTORIZED static float scan(
     const float *restrict cost, const float *restrict base, int64_t N,
-    float threshold, int32_t *restrict found, int64_t capacity, int64_t *count
+    float threshold, int32_t *restrict found, float *restrict costs,
+    int64_t capacity, int64_t *count
 )
 {
     lanes least = (lanes){0} + INFINITY;
@@ -123,9 +135,10 @@ VECTORIZED static float scan(
         if (!below)
             continue;
         if (n + BLOCK > capacity)
-            return INFINITY;
+            return -INFINITY;
         for (int64_t i = 0; i < length; i++) {
             found[n] = (int32_t)(start + i);
+            costs[n] = cost[start + i];
             n += d[i] < threshold;
         }
     }
@@ -135,29 +148,51 @@ VECTORIZED static float scan(
     return lowest;
 }
 
+/* Appends the pairs of a ground truth, as the scans do. */
+static float scan_column(
+    image *im, const sparse_problem *p, int64_t index, int64_t j
+)
+{
+    float threshold = (float)im->threshold[j];
+    if (p->cost)
+        return scan(p->cost + index * p->cost_image_stride
+                        + im->column[j] * p->cost_column_stride,
+                    im->base, im->N, threshold, im->pair_row, im->pair_cost,
+                    im->capacity, &im->num_pairs);
+    const float *gt = p->gt_boxes
+                      + 4 * (index * (p->num_columns - 1) + im->column[j]);
+    return scan_boxes(&im->blocks, gt, im->base, im->most_base, threshold,
+                      im->reach, im->pair_row, im->pair_cost, im->capacity,
+                      &im->num_pairs);
+}
+
 /* Finds the pairs below the thresholds, column by column. A ground truth that
    is far from all predictions keeps its closest ones: its scaling makes up for
    the distance, as far as tau2 lets it. Returns whether there is room. */
-static int find_pairs(image *im, const sparse_problem *p, const float *cost)
+static int find_pairs(image *im, const sparse_problem *p, int64_t index)
 {
+    /* Boxes without overlap cost 1 and are no pairs. */
+    double limit = p->cost ? INFINITY : 1.0 - im->most_base;
     im->num_pairs = 0;
     for (int64_t j = 0; j < im->M; j++) {
-        const float *own = cost + im->column[j] * p->cost_column_stride;
         im->start[j] = im->num_pairs;
-        for (int again = 0; again < 2; again++) {
-            float low, threshold = (float)im->threshold[j];
+        for (int again = 0; again < 3; again++) {
+            im->threshold[j] = fmin(im->threshold[j], limit);
             im->num_pairs = im->start[j];
-            low = scan(own, im->base, im->N, threshold, im->pair_row,
-                       im->capacity, &im->num_pairs);
-            if (low == INFINITY || -low > MOST * im->epsilon)
+            double low = scan_column(im, p, index, j);
+            if (low < -MOST * im->epsilon)
                 return 0;
             double wanted = fmax(im->first_reach * im->epsilon
                                      + im->s.power2 * low,
                                  low + im->epsilon);
-            if (low <= 0.0f || wanted <= threshold)
+            if (low <= 0.0 || wanted <= im->threshold[j]
+                || im->threshold[j] >= limit)
                 break;
             im->threshold[j] = (float)wanted;
         }
+        /* Its mass, if it gets any, is that of dropped pairs. */
+        if (im->num_pairs == im->start[j])
+            return 0;
     }
     im->start[im->M] = im->num_pairs;
     return 1;
@@ -215,7 +250,9 @@ static size_t lay_out(image *im, char *memory)
 {
     int64_t columns = im->M + 1;
     size_t used = 0;
-    im->base = take(memory, &used, im->N, sizeof(float));
+    int64_t num_blocks = (im->N + BLOCK - 1) / BLOCK;
+    im->base = take(memory, &used, num_blocks * BLOCK, sizeof(float));
+    im->reach = take(memory, &used, num_blocks, 1);
     im->gains = take(memory, &used, im->uniform ? 0 : im->N, sizeof(double));
     im->state = take(memory, &used, im->N, sizeof(int32_t));
     im->column = take(memory, &used, columns, sizeof(int64_t));
@@ -237,7 +274,7 @@ VECTORIZED static void fill_kernel(
 )
 {
     for (int64_t p = 0; p < size; p++)
-        kernel[p] = slope * ((double)cost[row[p]] - base[row[p]]);
+        kernel[p] = slope * ((double)cost[p] - base[row[p]]);
     for (int64_t p = 0; p < size; p++)
         kernel[p] = exp_double(kernel[p] > -MOST ? kernel[p] : -MOST);
 }
@@ -249,7 +286,7 @@ static inline double gain_of(const image *im, int64_t i)
 
 /* Sorts the pairs into those of rows with one pair and others. Returns the
    memory of the system, NULL if there is none. */
-static char *make_system(image *im, const sparse_problem *p, const float *cost)
+static char *make_system(image *im)
 {
     int64_t K = im->num_pairs, N = im->N, singles = 0, touched = 0;
     int32_t *state = im->state;
@@ -277,11 +314,10 @@ static char *make_system(image *im, const sparse_problem *p, const float *cost)
 
     int64_t one = 0, more = 0;
     int32_t row = 0;
+    fill_kernel(im->kernel, im->pair_row, im->pair_cost, im->base, K,
+                -1.0 / im->epsilon);
     for (int64_t j = 0; j < im->M; j++) {
         int64_t start = im->start[j], stop = im->start[j + 1];
-        fill_kernel(im->kernel + start, im->pair_row + start,
-                    cost + im->column[j] * p->cost_column_stride, im->base,
-                    stop - start, -1.0 / im->epsilon);
         s->single.start[j] = one;
         s->several.start[j] = more;
         for (int64_t k = start; k < stop; k++) {
@@ -485,6 +521,8 @@ VECTORIZED static void fill_base(
 {
     for (int64_t i = 0; i < N; i++)
         base[i] = mass[i] > 0.0f ? cost[i] : -INFINITY;
+    for (int64_t i = N; i % BLOCK; i++)
+        base[i] = -INFINITY;
 }
 
 VECTORIZED static void fill_gains(const image *im, const float *restrict mass)
@@ -521,7 +559,8 @@ static void finish(
 static int try_image(image *im, const sparse_problem *p, int64_t index)
 {
     int64_t last = p->num_columns - 1;
-    const float *cost = p->cost + index * p->cost_image_stride;
+    const float *background = p->background_cost
+                              + index * p->background_image_stride;
     const float *gt_mass = p->gt_mass + index * p->num_columns;
     const float *pred_mass = p->pred_mass + index * im->N;
     int64_t live = 0;
@@ -530,15 +569,15 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
             im->s.log_mass[live] = log((double)gt_mass[j] * im->num_live);
             im->column[live++] = j;
         }
-    fill_base(im->base, pred_mass, cost + last * p->cost_column_stride, im->N);
+    fill_base(im->base, pred_mass, background, im->N);
     if (!im->uniform)
         fill_gains(im, pred_mass);
     for (int64_t j = 0; j < im->M; j++)
         im->threshold[j] = (float)(im->first_reach * im->epsilon);
     for (int tries = 0; tries < MOST_TRIES; tries++) {
-        if (!find_pairs(im, p, cost))
+        if (!find_pairs(im, p, index))
             return 0;
-        char *memory = make_system(im, p, cost);
+        char *memory = make_system(im);
         if (!memory)
             return 1;
         if (iterate(im, p, p->marginal_error + index)) {
@@ -562,8 +601,8 @@ static int solve_image(void *arguments, int64_t index)
     int64_t N = p->num_preds, last = p->num_columns - 1;
     const float *gt_mass = p->gt_mass + index * p->num_columns;
     const float *pred_mass = p->pred_mass + index * N;
-    const float *background = p->cost + index * p->cost_image_stride
-                              + last * p->cost_column_stride;
+    const float *background = p->background_cost
+                              + index * p->background_image_stride;
     p->num_pairs[index] = 0;
     p->found[index] = NULL;
     if (p->unsuited)
@@ -575,6 +614,8 @@ static int solve_image(void *arguments, int64_t index)
         .num_live = seen.num_live,
         .log_n = log(n),
         .epsilon = p->epsilon[index],
+        .most_base = seen.most_cost,
+        .blocks = p->blocks,
         .uniform = seen.least_mass == seen.most_mass
                    && seen.least_cost == seen.most_cost,
         .s.power1 = power_of(p->tau1, p->epsilon[index]),
@@ -600,13 +641,24 @@ static int solve_image(void *arguments, int64_t index)
     im.capacity = (int64_t)(p->most_pairs * entries) + BLOCK;
     char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);
     im.pair_row = malloc(sizeof(int32_t) * im.capacity);
-    int failed = !memory || !im.pair_row;
-    if (!failed) {
+    im.pair_cost = malloc(sizeof(float) * im.capacity);
+    int failed = !memory || !im.pair_row || !im.pair_cost, is_good = 1;
+    float *own = NULL;
+    if (!failed && p->boxes && p->box_image_stride) {
+        own = make_blocks(&im.blocks, p->boxes + index * p->box_image_stride,
+                          N, &is_good);
+        failed = !own;
+    }
+    if (!failed && !is_good)
+        p->unsuited = 1;
+    if (!failed && is_good) {
         lay_out(&im, memory);
         failed = try_image(&im, p, index);
         if (!p->found[index])
             p->unsuited = 1;
     }
+    free(own);
+    free(im.pair_cost);
     free(im.pair_row);
     free(memory);
     return failed;
@@ -616,9 +668,20 @@ static int solve_image(void *arguments, int64_t index)
    was no memory for it. What was found is to be collected in any case. */
 int solve_sparse(sparse_problem *problem, int64_t num_threads)
 {
-    return for_each_image(
+    float *blocks = NULL;
+    int is_good = 1;
+    if (problem->boxes && !problem->box_image_stride) {
+        blocks = make_blocks(&problem->blocks, problem->boxes,
+                             problem->num_preds, &is_good);
+        if (!blocks)
+            return 1;
+    }
+    problem->unsuited = !is_good;
+    int failed = for_each_image(
         problem->num_images, num_threads, solve_image, problem
     );
+    free(blocks);
+    return failed;
 }
 
 typedef struct {
