@@ -32,7 +32,7 @@ train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 test: setup  ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
-test-fast: setup  ## run the tests that neither train nor build
+test-fast: setup  ## run the tests that are fast: none trains or builds
 	$(RUN) -m pytest -m 'not slow' $(ARGS)
 
 test-core: setup-core  ## run the tests of the solver without MMDetection

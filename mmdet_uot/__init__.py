@@ -21,10 +21,13 @@ __all__ = ['__version__']
 _REGISTERING = ('assigners', 'datasets', 'heads', 'hooks', 'losses')
 
 if _host.is_installed('mmdet'):
+    _host.import_quietly()
     from . import assigners, datasets, heads, hooks, losses
     from ._config_scope import register_config_scope
+    from ._empty_epochs import refuse_empty_epochs
 
     register_config_scope()
+    refuse_empty_epochs()
     __all__ += ['assigners', 'datasets', 'heads', 'hooks', 'losses']
 else:
 

@@ -6,7 +6,9 @@ used here are the same. `mmdet_uot.ot` needs none of them.
 """
 
 import functools
+import io
 import warnings
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -69,6 +71,24 @@ def check_host() -> None:
     found = tuple(_version(name) for name in MODULES)
     if found not in [tuple(stack.values()) for stack in STACKS.values()]:
         _warn_of_unknown(found)
+
+
+def import_quietly() -> None:
+    """Imports the host's datasets without what they print of OneDL.
+
+    That optional package is missing nearly everywhere, and each of two
+    modules says so.
+    """
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            import_module('mmdet.datasets')
+    except ImportError:
+        # `check_host` says what is missing.
+        return
+    for line in printed.getvalue().splitlines():
+        if 'Could not import OneDL' not in line:
+            print(line)
 
 
 @functools.cache

@@ -43,6 +43,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_config_options(parser)
     parser.add_argument(
+        '--traceback',
+        action='store_true',
+        help='show where in the code an error happened',
+    )
+    parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',

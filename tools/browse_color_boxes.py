@@ -17,8 +17,12 @@ from mmengine.config import Config
 from mmengine.runner import set_random_seed
 
 from mmdet_uot._config_scope import config_folder
-from mmdet_uot._tools import add_config_options, find_config
-from mmdet_uot.matched_images.samples import load_dataset
+from mmdet_uot._one_line import errors_in_one_line
+from mmdet_uot._tools import (
+    add_config_options,
+    find_config,
+)
+from mmdet_uot.matched_images.samples import class_names, load_dataset
 from mmdet_uot.matched_images.samples_figure import draw_samples
 from mmdet_uot.visualization.style import save
 
@@ -73,12 +77,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    cfg = Config.fromfile(find_config(args.config))
-    cfg.merge_from_dict(args.cfg_options)
-    try:
+    with errors_in_one_line():
+        cfg = Config.fromfile(find_config(args.config))
+        cfg.merge_from_dict(args.cfg_options)
         save(draw(cfg, args), args.out)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
 
 
 def draw(cfg: Config, args: argparse.Namespace) -> Figure:
@@ -92,7 +94,7 @@ def draw(cfg: Config, args: argparse.Namespace) -> Figure:
     set_random_seed(0)
     return draw_samples(
         [dataset[index] for index in indices],
-        classes=dataset.metainfo['classes'] if args.names else None,
+        classes=class_names(dataset) if args.names else None,
         title=f'{Path(args.config).stem}, {args.split}',
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmdet_uot._one_line import errors_in_one_line
 from mmdet_uot.datasets.color_boxes import (
     DEFAULT_NUM_IMAGES,
     SPLITS,
@@ -79,6 +80,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Make the splits that are not there, then report on them."""
     args = parse_args()
+    with errors_in_one_line():
+        make(args)
+
+
+def make(args: argparse.Namespace) -> None:
     root = Path(args.root)
     options = ColorBoxesOptions(
         seed=args.seed,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from mmdet_uot._one_line import errors_in_one_line
 from mmdet_uot.visualization import draw_curves, read_log
 from mmdet_uot.visualization.logs import LOGS, TrainingLog
 from mmdet_uot.visualization.style import save
@@ -51,11 +52,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    try:
+    with errors_in_one_line():
         logs = read_logs(args.work_dirs or find_work_dirs(), args.labels)
         save(draw_curves(logs, args.keys), args.out)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
 
 
 def find_work_dirs() -> list[str]:

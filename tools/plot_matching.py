@@ -16,7 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from matplotlib.figure import Figure
 from mmengine.config import Config
 
-from mmdet_uot._tools import add_config_options, find_checkpoint, find_config
+from mmdet_uot._one_line import errors_in_one_line
+from mmdet_uot._tools import (
+    add_config_options,
+    find_checkpoint,
+    find_config,
+)
 from mmdet_uot.matched_images.detector import build_detector, load_weights
 from mmdet_uot.matched_images.example import (
     example_matchers,
@@ -89,12 +94,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    try:
+    with errors_in_one_line():
         figures = draw_detectors(args) if args.config else draw_example()
         for name, figure in figures.items():
             save(figure, args.out_dir / f'{name}.png', scale=args.scale)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from error
 
 
 def draw_example() -> dict[str, Figure]:

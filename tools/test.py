@@ -16,6 +16,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from mmdet_uot._one_line import errors_in_one_line
 from mmdet_uot._tools import (
     add_common_arguments,
     build_runner,
@@ -56,6 +57,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    with errors_in_one_line(args.traceback):
+        test(args)
+
+
+def test(args: argparse.Namespace) -> None:
+    if args.work_dir is None and Path(args.checkpoint).is_dir():
+        args.work_dir = args.checkpoint
     cfg = load_config(args)
     cfg.load_from = find_checkpoint(args.checkpoint)
     if args.show or args.show_dir:

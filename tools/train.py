@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 from mmengine.device import get_device
 
+from mmdet_uot._one_line import errors_in_one_line
 from mmdet_uot._tools import (
     add_common_arguments,
     build_runner,
@@ -54,6 +55,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    with errors_in_one_line(args.traceback):
+        train(args)
+
+
+def train(args: argparse.Namespace) -> None:
     cfg = load_config(args)
     if args.amp:
         use_amp(cfg)
@@ -63,6 +69,8 @@ def main(argv: list[str] | None = None) -> None:
         use_pretrained(cfg)
     if args.resume:
         use_resume(cfg, args.resume)
+    hooks = cfg.get('custom_hooks') or []
+    cfg.custom_hooks = [*hooks, dict(type='mmdet.ResumeHook')]
     try:
         build_runner(cfg).train()
     except KeyboardInterrupt:

@@ -104,7 +104,9 @@ class UOTAssigner(PlanAssigner):
 
     def with_numbers(self, **numbers: float) -> tuple[Mass, Solver]:
         """See :class:`PlanAssigner`; a preset keeps what it fixes."""
-        return _translate(**{**self._numbers, **numbers})
+        mass, solver = _translate(**{**self._numbers, **numbers})
+        solver.check(mass.tau1, mass.tau2)
+        return mass, solver
 
 
 def _translate(

@@ -7,9 +7,11 @@ check_host()
 from .matching_diagnostics_hook import MatchingDiagnosticsHook
 from .matching_schedule_hook import MatchingScheduleHook
 from .reproducible_resume_hook import ReproducibleResumeHook
+from .resume_hook import ResumeHook
 
 __all__ = [
     'MatchingDiagnosticsHook',
     'MatchingScheduleHook',
     'ReproducibleResumeHook',
+    'ResumeHook',
 ]

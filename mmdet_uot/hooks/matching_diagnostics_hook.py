@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
@@ -73,6 +76,7 @@ class MatchingDiagnosticsHook(Hook):
     (Only mmdet's ``DynamicRoIHead``, which learns from what it sees, changes.)
     In distributed training all processes match the images, as losses of mmdet
     exchange averages, and the main one logs; the share of time is its own.
+    Whatever fails after the first step is one warning, and training goes on.
 
     .. code-block:: python
 
@@ -132,6 +136,7 @@ class MatchingDiagnosticsHook(Hook):
         self.split, self.num_images = split, num_images
         self.interval, self.by_epoch = interval, by_epoch
         self.picture_interval, self.picture = picture_interval, picture
+        self.failures: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
         """Loads the images and looks for assigners."""
@@ -190,6 +195,12 @@ class MatchingDiagnosticsHook(Hook):
             self._diagnose(runner, runner.epoch + 1)
 
     def _diagnose(self, runner: Runner, step: int) -> None:
+        try:
+            self._measure(runner, step)
+        except Exception as error:
+            self._warn(runner, 'the matching was not measured', error)
+
+    def _measure(self, runner: Runner, step: int) -> None:
         count = self._count_bad_costs()
         bad_costs = torch.tensor(count - self.bad_costs_before).double()
         self.bad_costs_before = count
@@ -206,7 +217,19 @@ class MatchingDiagnosticsHook(Hook):
         numbers['time_share'] = self.timer.pop_share()
         self._log(runner, step, numbers)
         if self.picture_interval and step % self.picture_interval == 0:
-            self._draw(runner, step, images)
+            try:
+                self._draw(runner, step, images)
+            except Exception as error:
+                self._warn(runner, 'no picture was drawn', error)
+
+    def _warn(self, runner: Runner, what: str, error: Exception) -> None:
+        """Says once what failed."""
+        if what not in self.failures:
+            self.failures.add(what)
+            runner.logger.warning(
+                f'MatchingDiagnosticsHook: {what}: {type(error).__name__}: '
+                f'{error}. Training goes on; this is said once.'
+            )
 
     def _match(
         self, runner: Runner, samples: list[dict]
@@ -216,10 +239,20 @@ class MatchingDiagnosticsHook(Hook):
         for builder in self.builders:
             # The copy of a log begins at zero.
             builder.log = copy.copy(builder.log)
-        images = match_images(_without_wrapper(runner.model), samples)
-        for builder, log in zip(self.builders, logs, strict=True):
-            builder.log = log
-        return images
+        # Of optimizers that take turns each model has its own.
+        optim_wrapper = runner.optim_wrapper
+        context = (
+            nullcontext()
+            if isinstance(optim_wrapper, OptimWrapperDict)
+            else optim_wrapper.optim_context(runner.model)
+        )
+        try:
+            # In the precision of the training.
+            with context:
+                return match_images(_without_wrapper(runner.model), samples)
+        finally:
+            for builder, log in zip(self.builders, logs, strict=True):
+                builder.log = log
 
     def _count_bad_costs(self) -> int:
         return sum(builder.log.num_entries for builder in self.builders)
@@ -261,7 +294,9 @@ class MatchingDiagnosticsHook(Hook):
             scalars['iter'] = step
             if runner.log_processor.by_epoch:
                 scalars['epoch'] = runner.epoch + 1
-        runner.visualizer.add_scalars(scalars, step=step)
+        # JSON has no infinity.
+        finite = {k: v for k, v in scalars.items() if math.isfinite(v)}
+        runner.visualizer.add_scalars(finite, step=step)
 
     def _draw(
         self, runner: Runner, step: int, images: list[MatchedImage]

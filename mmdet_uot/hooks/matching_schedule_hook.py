@@ -26,7 +26,10 @@ _SHAPES: dict[str, tuple[_Course, tuple[float, ...]]] = {
         (0.0,),
     ),
     'exponential': (lambda a, b, t: a * (b / a) ** t, ()),
-    'reciprocal': (lambda a, b, t: 1 / ((1 - t) / a + t / b), (math.inf,)),
+    'reciprocal': (
+        lambda a, b, t: a if a == b else 1 / ((1 - t) / a + t / b),
+        (math.inf,),
+    ),
 }
 
 
@@ -53,9 +56,11 @@ class MatchingScheduleHook(Hook):
     MMEngine's ``LinearLR``. Nothing but the step counts, so that a resumed
     training has the values of an uninterrupted one. Every ``UOTAssigner`` and
     ``SinkhornAssigner`` of the model follows, and the values are logged as
-    ``train/epsilon0`` and so on.
+    ``train/epsilon0`` and so on; infinite ones, which JSON does not have, are
+    not.
 
-    Numbers that change differently take a hook each:
+    Numbers that change differently take a hook each. All hooks together are
+    checked for every step before training:
 
     .. code-block:: python
 
@@ -98,8 +103,8 @@ class MatchingScheduleHook(Hook):
         ValueError: If no number is given, or one that ``shape`` does not
             take, or ``end`` is less than ``begin`` + 2; when training starts,
             if the model has none of the assigners or one of them does not
-            take the numbers (its preset may fix them), or if there are no
-            epochs to count.
+            take the numbers of some step (its preset may fix them), if two
+            hooks change one number, or if there are no epochs to count.
     """
 
     def __init__(
@@ -154,20 +159,67 @@ class MatchingScheduleHook(Hook):
                 'SinkhornAssigner, but the model has none; leave out the '
                 'hook, or set train_cfg.assigner'
             )
-        for assigner in self.assigners:
-            for share in (0, 1):
-                assigner.with_numbers(**self.numbers(share))
+        # The last one sets the numbers of all: on the way from one step to
+        # the next, a mixture of both may have no matcher.
+        self.hooks = [
+            hook for hook in runner.hooks if isinstance(hook, type(self))
+        ]
+        if self is self.hooks[-1]:
+            self._check(runner)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None
     ) -> None:
         """Sets the numbers of the step and logs them."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        numbers = self.numbers((step - self.begin) / self.steps)
+        if self is not self.hooks[-1]:
+            return
+        numbers = self._numbers_of_all(runner.epoch, runner.iter)
         for assigner in self.assigners:
             assigner.set_numbers(**numbers)
         for name, number in numbers.items():
-            runner.message_hub.update_scalar(f'train/{name}', number)
+            if math.isfinite(number):
+                runner.message_hub.update_scalar(f'train/{name}', number)
+            else:
+                # What is there would be logged once more.
+                runner.message_hub.log_scalars.pop(f'train/{name}', None)
+
+    def _check(self, runner: Runner) -> None:
+        """Raises ValueError if some step has numbers that are not taken."""
+        names = [name for hook in self.hooks for name in hook.ranges]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(
+                f'several MatchingScheduleHook change {", ".join(twice)}; '
+                'give each number to one of them'
+            )
+        if all(hook.by_epoch for hook in self.hooks):
+            steps = ((epoch, 0) for epoch in range(runner.max_epochs))
+        else:
+            per_epoch = -(-runner.max_iters // runner.max_epochs)
+            steps = ((i // per_epoch, i) for i in range(runner.max_iters))
+        seen = set()
+        for epoch, iteration in steps:
+            numbers = self._numbers_of_all(epoch, iteration)
+            # What there is a matcher for depends on no more than this.
+            kinds = (*((x == 0, math.isinf(x)) for x in numbers.values()),)
+            if kinds in seen:
+                continue
+            seen.add(kinds)
+            for assigner in self.assigners:
+                try:
+                    assigner.with_numbers(**numbers)
+                except ValueError as error:
+                    raise ValueError(
+                        f'MatchingScheduleHook, epoch {epoch + 1}, iteration '
+                        f'{iteration + 1}: {error}'
+                    ) from error
+
+    def _numbers_of_all(self, epoch: int, iteration: int) -> dict[str, float]:
+        numbers = {}
+        for hook in self.hooks:
+            step = epoch if hook.by_epoch else iteration
+            numbers |= hook.numbers((step - hook.begin) / hook.steps)
+        return numbers
 
     def numbers(self, share: float) -> dict[str, float]:
         """The numbers at a share of the way; before and after it the ends."""

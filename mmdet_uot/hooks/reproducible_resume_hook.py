@@ -1,4 +1,4 @@
-"""Random numbers that depend on the epoch, not on what was before it."""
+"""Random numbers that depend on the place in a training, not on its past."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
+
+from .numbered_batches import NumberedBatches
 
 __all__ = ['ReproducibleResumeHook']
 
@@ -26,9 +28,19 @@ class ReproducibleResumeHook(Hook):
     of the training, the epoch and the rank. Without an interruption, too,
     workers then draw other numbers in each epoch.
 
+    With ``IterBasedTrainLoop`` it seeds them for each iteration and image,
+    and the data goes on where it was, whatever the loop's
+    ``fast_forward_on_resume``; the sampler must be ``InfiniteSampler`` or
+    ``DefaultSampler``.
+
     Data workers are restarted with each epoch, also where the data loader has
     ``persistent_workers=True``. A ``worker_init_fn`` of the config must take
-    ``seed``. Only for ``EpochBasedTrainLoop``.
+    ``seed``. Transforms that remember earlier images (``CachedMosaic``) do
+    not remember those before a resume.
+
+    Raises:
+        ValueError: When training starts, if the order of the images without
+            epochs cannot be repeated.
     """
 
     priority = 'VERY_HIGH'
@@ -46,9 +58,15 @@ class ReproducibleResumeHook(Hook):
         sampler = runner.train_dataloader.batch_sampler.sampler
         if hasattr(sampler, 'seed'):
             sampler.seed = self.seed
+        self.batches = None
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            self.batches = NumberedBatches(runner, self.seed)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seeds this process and the data workers that the epoch starts."""
+        if self.batches is not None:
+            runner.train_loop.dataloader_iterator = self.batches
+            return
         sequence = np.random.SeedSequence((self.seed, runner.epoch))
         # NumPy takes seeds below 2**32, and ranks and workers are added.
         seed = int(sequence.generate_state(1)[0] // 2)

@@ -79,9 +79,11 @@ class BadNumberLog:
         arrived = None
         if counts.device.type == 'cuda':
             host = torch.empty_like(counts, device='cpu', pin_memory=True)
-            counts = host.copy_(counts, non_blocking=True)
+            host.copy_(counts, non_blocking=True)
             arrived = torch.cuda.Event()
-            arrived.record()
+            with torch.cuda.device_of(counts):
+                arrived.record()
+            counts = host
         self._pending.append((arrived, counts, names))
         while self._pending:
             arrived, *report = self._pending[0]

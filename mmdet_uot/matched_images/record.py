@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from ..assigners import match_batch, match_layers
 from ..ot import TransportPlan
 from ..visualization.matched_image import MatchedImage
-from .samples import pixels
 
 __all__ = ['record_matching']
 
@@ -106,7 +105,7 @@ def record_matching(model: nn.Module, sample: dict) -> MatchedImage:
 
     Args:
         model (nn.Module): Any detector of mmdet, built with its `train_cfg`.
-        sample (dict): What its dataset holds: ``inputs`` (3, H, W), BGR, and
+        sample (dict): What its dataset holds: ``inputs`` (C, H, W) and
             ``data_samples`` with ``gt_instances``.
 
     Returns:
@@ -133,7 +132,7 @@ def record_matching(model: nn.Module, sample: dict) -> MatchedImage:
         )
     boxes, plan, _ = _last_layer(records, model)
     return MatchedImage(
-        image=pixels(sample),
+        image=sample['inputs'],
         pred_boxes=boxes,
         gt_boxes=get_box_tensor(sample['data_samples'].gt_instances.bboxes),
         plan=plan,

@@ -5,13 +5,19 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-import numpy as np
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 
-__all__ = ['find_image', 'load_dataset', 'pixels']
+__all__ = [
+    'class_names',
+    'find_image',
+    'inner_datasets',
+    'load_dataset',
+    'pipeline_of',
+    'with_pipeline',
+]
 
 
 def load_dataset(cfg: Config, split: str) -> BaseDataset:
@@ -32,27 +38,73 @@ def load_dataset(cfg: Config, split: str) -> BaseDataset:
     """
     loader = cfg.get(f'{split}_dataloader') or {}
     dataset = copy.deepcopy(loader.get('dataset', {}))
-    pipelines = [part['pipeline'] for part in _parts(dataset)]
-    if not pipelines:
+    if not pipeline_of(dataset):
         raise ValueError(
             f'the config has no {split}_dataloader.dataset.pipeline'
         )
-    for pipeline in pipelines:
-        pipeline.sort(
-            key=lambda step: not step['type'].split('.')[-1].startswith('Load')
-        )
+    _load_first(dataset)
     scope = cfg.get('default_scope', 'mmdet')
     with DefaultScope.overwrite_default_scope(scope):
         return DATASETS.build(dataset)
 
 
-def _parts(dataset: dict) -> list[dict]:
-    """A dataset and those that it repeats, mixes or joins."""
-    inner = [*dataset.get('datasets', [])]
-    if 'dataset' in dataset:
-        inner.append(dataset['dataset'])
-    parts = [dataset] if 'pipeline' in dataset else []
-    return parts + [x for part in inner for x in _parts(part)]
+def pipeline_of(dataset: dict) -> list[dict]:
+    """All steps of the images of a dataset, of the first one if it joins some.
+
+    Args:
+        dataset (dict): Config of a dataset or of any nesting of wrappers.
+
+    Returns:
+        list[dict]: Those of the wrappers last; empty if there are none.
+    """
+    inner = inner_datasets(dataset)
+    steps = pipeline_of(inner[0]) if inner else []
+    return [*steps, *dataset.get('pipeline', [])]
+
+
+def with_pipeline(dataset: dict, pipeline: list[dict]) -> dict:
+    """Joins what wrappers join, each image once, with another pipeline.
+
+    Args:
+        dataset (dict): Config of a dataset or of any nesting of wrappers.
+        pipeline (list[dict]): In the place of theirs.
+
+    Returns:
+        dict: Without wrappers that repeat, choose or mix images.
+    """
+    inner = [with_pipeline(x, pipeline) for x in inner_datasets(dataset)]
+    if 'datasets' in dataset:
+        return dict(dataset, datasets=inner)
+    return inner[0] if inner else dict(dataset, pipeline=pipeline)
+
+
+def class_names(dataset: BaseDataset) -> tuple[str, ...]:
+    """Names of the classes, of the first one if datasets differ in them."""
+    metainfo = dataset.metainfo
+    # Datasets that differ have a list of them.
+    metainfo = metainfo[0] if isinstance(metainfo, list) else metainfo
+    return metainfo['classes']
+
+
+def inner_datasets(dataset: dict) -> list[dict]:
+    """What a wrapper wraps."""
+    if 'datasets' in dataset:
+        return list(dataset['datasets'])
+    return [dataset['dataset']] if 'dataset' in dataset else []
+
+
+def _load_first(dataset: dict) -> None:
+    """Sorts each pipeline: what loads, then the rest."""
+    if 'pipeline' in dataset:
+        dataset['pipeline'] = sorted(dataset['pipeline'], key=_loads_nothing)
+    for inner in inner_datasets(dataset):
+        _load_first(inner)
+
+
+def _loads_nothing(step: dict) -> bool:
+    # A config in pure Python has the class itself.
+    kind = getattr(step['type'], '__name__', step['type'])
+    return not kind.split('.')[-1].startswith('Load')
 
 
 def find_image(dataset: BaseDataset, image: str) -> int:
@@ -81,17 +133,3 @@ def find_image(dataset: BaseDataset, image: str) -> int:
         f'no image {image!r} in the dataset; give an index from 0 to '
         f'{len(dataset) - 1}, or a file name like {first}'
     )
-
-
-def pixels(sample: dict) -> np.ndarray:
-    """The image of a sample.
-
-    Args:
-        sample (dict): With ``inputs`` (3, H, W), BGR, as mmdet loads images.
-
-    Returns:
-        np.ndarray: (H, W, 3) uint8, RGB.
-    """
-    # Some augmentations leave floating numbers, which may be out of range.
-    rgb = sample['inputs'].flip(0).clamp(0, 255).byte()
-    return rgb.permute(1, 2, 0).numpy()

@@ -13,8 +13,8 @@ from matplotlib.patheffects import withStroke
 from mmdet.structures.bbox import get_box_tensor
 
 from ..visualization.links import add_boxes
+from ..visualization.pixels import to_picture
 from ..visualization.style import WIDTH, new_figure
-from .samples import pixels
 
 __all__ = ['draw_samples']
 
@@ -32,7 +32,7 @@ def draw_samples(
     """Draws images with their ground truths (Fig. 15).
 
     Args:
-        samples (Sequence[dict]): Of a dataset: ``inputs`` (3, H, W), BGR, and
+        samples (Sequence[dict]): Of a dataset: ``inputs`` (C, H, W) and
             ``data_samples`` with ``gt_instances``.
         classes (Sequence[str], optional): Names that are written into the
             boxes, by label. Defaults to None: no names.
@@ -49,7 +49,9 @@ def draw_samples(
             'the samples have no gt_instances; add LoadAnnotations to the '
             'pipeline'
         )
-    images = [pixels(sample) for sample in samples]
+    images, notes = zip(
+        *(to_picture(sample['inputs']) for sample in samples), strict=True
+    )
     columns = min(COLUMNS, len(samples))
     rows = -(-len(samples) // columns)
     aspect = max(image.shape[0] / image.shape[1] for image in images)
@@ -57,7 +59,7 @@ def draw_samples(
     figure = new_figure(0.5 + rows * (width * aspect + 0.3))
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, image, sample in zip_longest(grid, images, samples):
+    for axes, image, note, sample in zip_longest(grid, images, notes, samples):
         axes.set_axis_off()
         if sample is None:
             continue
@@ -73,7 +75,8 @@ def draw_samples(
         file = Path(meta.img_path).name
         objects = 'object' if len(boxes) == 1 else 'objects'
         axes.set_label(file)
-        axes.set_title(f'{file}: {len(boxes)} {objects}', fontsize='small')
+        said = filter(None, (f'{file}: {len(boxes)} {objects}', note))
+        axes.set_title('\n'.join(said), fontsize='small')
     return figure
 
 

@@ -20,7 +20,7 @@ from ..ot import (
 )
 from ..visualization import MatchedImage
 from .record import record_matching
-from .samples import load_dataset
+from .samples import load_dataset, pipeline_of, with_pipeline
 
 __all__ = ['best_predictions', 'describe', 'load_images', 'match_images']
 
@@ -35,7 +35,7 @@ def load_images(cfg: Config, split: str, num_images: int) -> list[dict]:
         num_images (int): How many; all, where there are fewer.
 
     Returns:
-        list[dict]: Samples ``inputs`` (3, H, W) and ``data_samples``.
+        list[dict]: Samples ``inputs`` (C, H, W) and ``data_samples``.
 
     Raises:
         ValueError: If the config has no such images, or they have no ground
@@ -119,22 +119,16 @@ def _without_augmentation(cfg: Config, split: str) -> Config:
     if split != 'train':
         return cfg
     loaders = [cfg.get(f'{name}_dataloader') or {} for name in ('val', 'test')]
-    pipelines = [
-        loader['dataset']['pipeline']
-        for loader in loaders
-        if 'pipeline' in loader.get('dataset', {})
-    ]
-    if not pipelines:
+    pipelines = [pipeline_of(x.get('dataset', {})) for x in loaders]
+    if not any(pipelines):
         raise ValueError(
             "split='train' takes the pipeline of val_dataloader.dataset or "
             'test_dataloader.dataset, which does not augment, but the config '
             'has neither; add one, if only for its pipeline'
         )
-    dataset = cfg.train_dataloader.dataset
-    # Wrappers, which repeat or mix images.
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    loader = dict(dataset=dict(dataset, pipeline=pipelines[0]))
+    pipeline = next(filter(None, pipelines))
+    dataset = with_pipeline(cfg.train_dataloader.dataset, pipeline)
+    loader = dict(dataset=dataset)
     scope = cfg.get('default_scope', 'mmdet')
     return Config(dict(default_scope=scope, train_dataloader=loader))
 
@@ -146,7 +140,9 @@ def _same_random_numbers(
     """Puts the random number generators back, that of a GPU too."""
     states = random.getstate(), np.random.get_state()
     on_gpu = device is not None and device.type == 'cuda'
-    with torch.random.fork_rng([device] if on_gpu else []):
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+    try:
+        with torch.random.fork_rng([device] if on_gpu else []):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

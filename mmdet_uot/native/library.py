@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
+import sys
 import warnings
 from importlib.util import find_spec
 
@@ -44,7 +46,21 @@ def library() -> ctypes.CDLL | None:
             stacklevel=2,
         )
         return None
+    _end_threads_before_forks(loaded)
     return loaded
+
+
+def _end_threads_before_forks(loaded: ctypes.CDLL) -> None:
+    """Lets forked processes use OpenMP, torch's operators included.
+
+    GNU's runtime keeps its threads. A fork has none of them, but its runtime
+    would wait for them forever. So they are ended, and started again when they
+    are next needed.
+    """
+    end_threads = getattr(loaded, 'omp_pause_resource_all', None)
+    if sys.platform == 'linux' and end_threads is not None:
+        hard = 2  # omp_pause_hard
+        os.register_at_fork(before=functools.partial(end_threads, hard))
 
 
 def can_read(*tensors: Tensor) -> bool:

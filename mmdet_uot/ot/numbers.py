@@ -83,7 +83,8 @@ class Numbers:
         Raises:
             ValueError: If epsilon has not one value per image.
         """
-        epsilon, largest = self.epsilon, problem.bounds.max_cost
+        numbers, largest = self, problem.bounds.max_cost
+        epsilon = self.epsilon
         if not isinstance(epsilon, Tensor):
             if math.isfinite(largest):
                 least = largest / _LARGEST_EXPONENT
@@ -93,12 +94,15 @@ class Numbers:
                 'epsilon must be one number or one per image '
                 f'({len(problem.cost)}), got shape {tuple(epsilon.shape)}'
             )
+        else:
+            epsilon = epsilon.to(problem.cost.device, torch.float64)
+            numbers = replace(self, epsilon=epsilon)
         # The memory behind the costs is contiguous in this order.
         cost = problem.cost.mT
         magnitude = torch.maximum(cost.amax((1, 2)), -cost.amin((1, 2)))
         lowest = magnitude.double() / _LARGEST_EXPONENT
         if not may_hold(lowest > epsilon):
-            return self
+            return numbers
         if isinstance(epsilon, Tensor):
             return replace(self, epsilon=torch.maximum(lowest, epsilon))
         return replace(self, epsilon=lowest.clamp(min=epsilon))

@@ -75,7 +75,8 @@ def draw_epochs(
         width_ratios=[max(1.6, 0.4 * columns), *[1] * columns],
     )
     axes = figure.add_subplot(grid[:, 0], label='image', anchor='N')
-    show_faded(axes, image.image)
+    show_faded(axes, image.picture.rgb)
+    axes.set_title(image.picture.note, fontsize='small', wrap=True)
     add_ground_truths(axes, image.gt_boxes.cpu().numpy())
     for row, (matcher, epochs) in enumerate(matchers.items()):
         stack, shown = weights[matcher], rows[matcher]

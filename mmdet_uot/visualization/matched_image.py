@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
 from ..ot import TransportPlan
+from .pixels import Picture, to_picture
 
 __all__ = ['MatchedImage', 'image_weights']
 
@@ -17,7 +19,9 @@ class MatchedImage:
     """One image of a batch, as the figures take it.
 
     Args:
-        image (np.ndarray): (H, W, 3) uint8, RGB.
+        image (np.ndarray | Tensor): (H, W, 3) uint8, RGB, or as a dataset
+            gives it, see :func:`~mmdet_uot.visualization.pixels.to_picture`;
+            looked at only to be drawn.
         pred_boxes (Tensor): (N, 4) predicted boxes or anchors, xyxy in pixels
             of the image.
         gt_boxes (Tensor): (M, 4) ground truths, likewise.
@@ -29,7 +33,7 @@ class MatchedImage:
             ground truths.
     """
 
-    image: np.ndarray
+    image: np.ndarray | Tensor
     pred_boxes: Tensor
     gt_boxes: Tensor
     plan: TransportPlan
@@ -43,6 +47,11 @@ class MatchedImage:
                 f'({len(self.gt_boxes)}) must be those of the plan, which has '
                 f'{N} predictions and {columns - 1} ground truths'
             )
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The image as it is shown."""
+        return to_picture(self.image)
 
     @property
     def weights(self) -> np.ndarray:

@@ -61,7 +61,7 @@ def draw_matchers(
     weights = {name: image.weights for name, image in matchers.items()}
     total = np.sum([*weights.values()], axis=0)[:, :-1]
     rows = np.sort(leading_rows(total, max_rows))
-    height, width = next(iter(matchers.values())).image.shape[:2]
+    height, width = next(iter(matchers.values())).picture.rgb.shape[:2]
     panel = (WIDTH - MARGIN) / len(matchers) - 0.1
     inches = min(panel, MOST_HEIGHT * width / height)
     heights = inches * height / width, 0.3 + 0.11 * max(len(rows), LEAST_ROWS)

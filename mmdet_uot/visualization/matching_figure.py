@@ -58,7 +58,7 @@ def draw_matching(
     Returns:
         Figure: With the axes ``image``.
     """
-    height, width = matched.image.shape[:2]
+    height, width = matched.picture.rgb.shape[:2]
     inches = min(WIDTH - MARGIN, MOST_HEIGHT * width / height)
     figure = new_figure(1.3 + inches * height / width)
     figure.suptitle(title)
@@ -71,7 +71,10 @@ def draw_matching(
         min_mass=min_mass,
         max_preds=max_preds,
     )
-    axes.set_title(_note(matched, min_mass, share), fontsize='medium', pad=PAD)
+    notes = filter(
+        None, (_note(matched, min_mass, share), matched.picture.note)
+    )
+    axes.set_title('\n'.join(notes), fontsize='medium', pad=PAD)
     add_link_legend(figure, MARK)
     return figure
 
@@ -110,7 +113,7 @@ def show_matching(
     # Without any mass, as ignored ones are: white.
     background = 1 - foreground / weights.sum(1).clip(min=1e-12)
 
-    show_faded(axes, matched.image)
+    show_faded(axes, matched.picture.rgb)
     alpha = 0.8 * foreground.clip(0.1, 1)
     add_boxes(axes, preds, BLUE, width=0.8, alpha=alpha)
     add_ground_truths(axes, gts)
@@ -125,7 +128,7 @@ def show_matching(
         background[has_mass],
         shown[has_mass],
         size=mark,
-        reach=mark / 72 * matched.image.shape[1] / inches,
+        reach=mark / 72 * matched.picture.rgb.shape[1] / inches,
     )
     total = matched.weights[:, :-1].sum()
     drawn = sum(links.get_linewidths()) / LINE_WIDTH

@@ -27,3 +27,13 @@ def match():
         return MatchedImage(image, boxes(N), boxes(M), plan)
 
     return match
+
+
+@pytest.fixture
+def axes_of():
+    """The axes of a figure by label."""
+
+    def axes_of(figure):
+        return {axes.get_label(): axes for axes in figure.axes}
+
+    return axes_of

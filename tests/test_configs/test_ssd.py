@@ -50,6 +50,7 @@ def test_there_is_a_config_for_every_setting():
 
 
 @pytest.mark.parametrize('name', NAMES)
+@pytest.mark.slow
 def test_model_builds(name, load):
     cfg = load(name)
     assert cfg.default_scope == 'mmdet'
@@ -82,6 +83,7 @@ def test_one_step_of_training(name, load, assert_trains):
 
 
 @pytest.mark.parametrize('name', sorted({*NAMES} - {*WHOLE_STEPS}))
+@pytest.mark.slow
 def test_one_step_of_the_head(name, load, assert_trains):
     cfg, size = load(name).model, input_size(name)
     head = MODELS.build(

@@ -9,6 +9,8 @@ from mmdet_uot.datasets.color_boxes.report import (
 )
 from mmdet_uot.datasets.color_boxes.statistics import Uniform, measure
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -216,16 +215,12 @@ def test_the_configs_train_and_evaluate(name, tmp_path):
     assert means[0].any()
 
 
-def check_data(config, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', ['check_data.py', config])
-    runpy.run_path('check_data.py')
-
-
-def test_the_check_counts_what_is_used(monkeypatch, capsys):
-    check_data('bccd.py', monkeypatch)
+def test_the_check_counts_what_is_used(capsys):
+    load_tool('check_data').main(['bccd.py'])
     printed = capsys.readouterr().out
     for split, count in SPLITS.items():
-        assert f'{split}: {count} images, 0 files missing' in printed
+        assert f'{split}: {count} images, {5 * count} boxes' in printed
+        assert f'({count}): {split}_0.jpg (annotation 5)' in printed
         for name, used, there in (
             ('RBC', 2, 3),
             ('WBC', 1, 1),
@@ -237,9 +232,11 @@ def test_the_check_counts_what_is_used(monkeypatch, capsys):
 @pytest.mark.parametrize(
     'classes', ["('WBC', 'RBC', 'Platelets')", "('rbc', 'WBC', 'Platelets')"]
 )
-def test_the_check_finds_wrong_classes(classes, monkeypatch):
+def test_the_check_finds_wrong_classes(classes, capsys):
     wrong = FILES['bccd.py'].replace(str(CLASSES), classes)
     assert wrong != FILES['bccd.py']
     Path('wrong.py').write_text(wrong)
-    with pytest.raises(SystemExit, match='names.*the config'):
-        check_data('wrong.py', monkeypatch)
+    with pytest.raises(SystemExit, match='3 kinds of errors'):
+        load_tool('check_data').main(['wrong.py'])
+    printed = capsys.readouterr().out
+    assert ("'rbc'" in printed) == ('rbc' in classes)

@@ -10,6 +10,8 @@ from mmengine.structures import InstanceData
 
 from mmdet_uot.heads import UOTSSDHead
 
+pytestmark = pytest.mark.slow
+
 COSTS = [
     dict(type='BBoxL1Cost', weight=5.0, box_format='xywh'),
     dict(type='IoUCost', iou_mode='giou', weight=2.0),

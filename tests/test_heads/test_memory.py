@@ -14,6 +14,8 @@ from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.inputs.from_decoder import TensorBatch
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device('cpu')
 # What does not grow with the batch: a few images' overlaps.
 CONSTANT = 2**25

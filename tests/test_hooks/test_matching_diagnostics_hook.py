@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count, product
 from pathlib import Path
@@ -19,11 +20,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from mmdet.models.task_modules.assigners.match_cost import BaseMatchCost
-from mmdet.registry import HOOKS, MODELS, TASK_UTILS
+from mmdet.registry import HOOKS, MODELS, OPTIM_WRAPPERS, TASK_UTILS
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 
+from mmdet_uot.hooks import matching_diagnostics_hook
 from mmdet_uot.matched_images import summary as matching_images
 from mmdet_uot.matched_images import timer as matching_timer
 from mmdet_uot.matched_images.record import record_matching
@@ -403,6 +406,75 @@ def test_bad_costs_are_those_of_the_training(root, make_runner):
     assert logged == [2 * number_of_bad_costs(root, layers=2)] != [0]
 
 
+def fail(*_, **__):
+    raise RuntimeError('halt')
+
+
+@pytest.mark.parametrize(
+    ('broken', 'said'),
+    [
+        ('draw_matching', 'no picture was drawn: RuntimeError: halt'),
+        ('describe', 'the matching was not measured: RuntimeError: halt'),
+    ],
+)
+def test_a_failure_is_one_warning(broken, said, make_runner, monkeypatch):
+    expected = trace(make_runner('DETR', []))
+    monkeypatch.setattr(matching_diagnostics_hook, broken, fail)
+    runner = make_runner('DETR', [HOOK | dict(picture_interval=1)])
+    assert_equal(trace(runner), expected)
+    (log,) = Path(runner.work_dir).glob('*/*.log')
+    assert log.read_text().count(said) == 1
+
+
+def test_the_log_of_bad_costs_is_put_back_after_an_error(
+    make_runner, monkeypatch
+):
+    runner = make_runner('DETR', [HOOK])
+    builder = runner.model.bbox_head.assigner.cost
+    log = builder.log
+    monkeypatch.setattr(matching_diagnostics_hook, 'match_images', fail)
+    with pytest.raises(RuntimeError, match='halt'):
+        runner.train()
+    assert builder.log is log
+
+
+@OPTIM_WRAPPERS.register_module()
+class HalfPrecision(OptimWrapper):
+    """As AmpOptimWrapper, which needs a GPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast('cpu'):
+            yield
+
+
+def test_images_are_matched_in_the_precision_of_the_training(make_runner):
+    runner = make_runner(
+        'DETR',
+        [HOOK],
+        change=lambda cfg: cfg.optim_wrapper.update(type='HalfPrecision'),
+        train_cfg=epochs(1),
+    )
+    linear = runner.model.bbox_head.fc_cls
+    seen = []
+    linear.register_forward_hook(lambda *x: seen.append(x[-1].dtype))
+    runner.train()
+    assert {*seen} == {torch.bfloat16}
+
+
+def test_the_log_is_json_whatever_the_numbers(make_runner, monkeypatch):
+    infinite = dict(entropy=math.inf, support=1.0, marginal_error=math.nan)
+    monkeypatch.setattr(
+        matching_diagnostics_hook, 'describe', lambda _: dict(infinite)
+    )
+    runner = make_runner('DETR', [HOOK], train_cfg=epochs(1))
+    runner.train()
+    assert {'support'} <= {*curves(runner.work_dir)} < {*NUMBERS}
+    (log,) = Path(runner.work_dir).glob('*/vis_data/scalars.json')
+    for line in log.read_text().splitlines():
+        json.loads(line, parse_constant=fail)
+
+
 class Clock:
     """A clock that goes on only if told to."""
 
@@ -524,16 +596,49 @@ def test_running_averages_and_random_numbers_are_put_back(root):
     assert {m: m.training for m in model.modules()} == training
 
 
-def test_images_are_spread_evenly_and_not_augmented(root):
+def repeat(dataset):
+    return dict(type='RepeatDataset', times=2, dataset=dataset)
+
+
+def balance(dataset):
+    return dict(
+        type='ClassBalancedDataset', oversample_thr=0.9, dataset=dataset
+    )
+
+
+def mix(dataset):
+    """Loads in the dataset, augments and packs in the wrapper."""
+    load, rest = dataset['pipeline'][:2], dataset['pipeline'][2:]
+    return dict(
+        type='MultiImageMixDataset',
+        dataset=dict(dataset, pipeline=load),
+        pipeline=rest,
+    )
+
+
+def join(dataset):
+    return dict(type='ConcatDataset', datasets=[dataset])
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        repeat,
+        mix,
+        join,
+        lambda dataset: balance(join(repeat(dataset))),
+        lambda dataset: join(repeat(join(mix(dataset)))),
+        lambda dataset: repeat(join(balance(dataset))),
+    ],
+)
+def test_images_are_spread_evenly_and_not_augmented(wrap, root):
     init_default_scope('mmdet')
     cfg = config(root, 'DETR', [])
     cfg.train_dataloader.dataset.pipeline[-2].prob = 1.0
     cfg.val_dataloader.dataset.split = 'train'
     plain = load_dataset(cfg, 'val')
-    wrapped = dict(type='RepeatDataset', times=2)
-    cfg.train_dataloader.dataset = dict(
-        wrapped, dataset=cfg.train_dataloader.dataset
-    )
+    cfg.train_dataloader.dataset = wrap(cfg.train_dataloader.dataset)
+    cfg.val_dataloader.dataset = wrap(cfg.val_dataloader.dataset)
     for asked in (2, 3, IMAGES, 99):
         samples = matching_images.load_images(cfg, 'train', asked)
         found = min(asked, IMAGES)

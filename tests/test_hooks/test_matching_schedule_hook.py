@@ -110,7 +110,11 @@ def test_courses(shape, first, last, course, make_runner):
     runner = make_runner([hook], UNBALANCED)
     runner.train()
     used = [mass.tau2 for mass, _ in runner.model.matchers]
-    np.testing.assert_array_equal(logged(runner, 'tau2'), used)
+    if used[-1] < np.inf:
+        expected = np.array(used)[np.isfinite(used)]
+        np.testing.assert_array_equal(logged(runner, 'tau2'), expected)
+    else:
+        assert 'train/tau2' not in runner.message_hub.log_scalars
     np.testing.assert_allclose(used[2:9], course, rtol=1e-12)
     assert {*used[:3]} == {float(first)}
     assert {*used[8:]} == {float(last)}
@@ -192,10 +196,11 @@ def test_a_resumed_training_goes_on_as_if_uninterrupted(make_runner):
     )
     resumed.train()
     assert len(resumed.model.matchers) == 4 * ITERS
-    for name in ('epsilon0', 'tau2'):
-        np.testing.assert_array_equal(
-            logged(resumed, name), logged(whole, name)
-        )
+    np.testing.assert_array_equal(
+        logged(resumed, 'epsilon0'), logged(whole, 'epsilon0')
+    )
+    ends = [x.model.assigner.mass for x in (resumed, whole)]
+    assert ends[0].tau2 == ends[1].tau2 == float('inf')
     assert torch.equal(resumed.model.boxes, whole.model.boxes)
 
 
@@ -263,9 +268,11 @@ def run_first_step(hook, model):
         train_loop=None,
         max_epochs=4,
         epoch=0,
+        iter=0,
         message_hub=MessageHub.get_instance('first step'),
     )
     hook = HOOKS.build(dict(type='MatchingScheduleHook', **hook))
+    runner.hooks = [hook]
     hook.before_train(runner)
     hook.before_train_iter(runner, batch_idx=0)
 
@@ -287,6 +294,54 @@ def test_all_assigners_of_all_stages_follow():
     assert stages[0].mass.tau2 == float('inf')
 
 
+TO_EXACT = dict(epsilon=(0.5, 0))
+
+
+@pytest.mark.parametrize(
+    ('hooks', 'message'),
+    [
+        # Both ends have a matcher, or the last does, but what is between.
+        (
+            [
+                dict(TO_EXACT, end=3),
+                dict(tau2=('inf', 2), shape='reciprocal', begin=3),
+            ],
+            'epoch 5, iteration 1: epsilon=0 with tau1=inf, tau2=',
+        ),
+        (
+            [
+                dict(TO_EXACT, begin=2, end=8, by_epoch=False),
+                dict(tau2=(0, 1)),
+            ],
+            'epoch 3, iteration 8: epsilon=0 with tau1=inf, tau2=',
+        ),
+        ([TO_EXACT, dict(epsilon=(1, 2))], 'several MatchingScheduleHook'),
+    ],
+)
+def test_all_hooks_are_checked_for_every_step(hooks, message, make_runner):
+    runner = make_runner(hooks, dict(UNBALANCED, tau1='inf'), epochs=6)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        runner.train()
+    assert runner.iter == 0
+
+
+def test_numbers_of_several_hooks_change_at_once(make_runner):
+    # One after the other, there is no matcher between the last two epochs.
+    exact = [TO_EXACT, dict(tau2=(1, 0))]
+    for hooks in (exact, exact[::-1]):
+        runner = make_runner(hooks, dict(UNBALANCED, tau1='inf'))
+        runner.train()
+        assigner = runner.model.assigner
+        assert assigner.solver.is_exact and assigner.mass.tau2 == 0
+
+
+def test_what_stays_infinite_is_scheduled(make_runner):
+    hook = dict(tau2=('inf', 'inf'), shape='reciprocal')
+    runner = make_runner([hook], dict(UNBALANCED, tau1='inf'))
+    runner.train()
+    assert {mass.tau2 for mass, _ in runner.model.matchers} == {float('inf')}
+
+
 @pytest.mark.parametrize(
     ('assigner', 'hook', 'message'),
     [
@@ -300,7 +355,7 @@ def test_all_assigners_of_all_stages_follow():
         (
             dict(UNBALANCED, epsilon=0, tau1='inf', tau2=0),
             dict(tau2=(0, 1)),
-            'epsilon=0 with tau1=inf, tau2=1.0 has no exact matcher',
+            'epoch 2, iteration 1: epsilon=0 with tau1=inf, tau2=0.33',
         ),
         (UNBALANCED, dict(epsilon=(1, 0)), 'has no exact matcher'),
         (UNBALANCED, dict(epsilon0=(1, 0)), 'epsilon0 must be positive'),

@@ -1,1 +1,1 @@
-from helpers.matched import match  # noqa: F401
+from helpers.matched import axes_of, match  # noqa: F401

@@ -17,6 +17,8 @@ from torch import nn
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.matched_images.record import record_matching
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     'model.backbone.depth': 18,
     'model.backbone.base_channels': 8,
@@ -235,7 +237,7 @@ def random_states():
 
 
 def test_the_image_is_that_of_the_sample(build, sample):
-    image = record_matching(build('SSD, unbalanced'), sample).image
+    image = record_matching(build('SSD, unbalanced'), sample).picture.rgb
     assert image.shape == (300, 320, 3)
     # BGR to RGB.
     assert np.array_equal(image[..., 0], sample['inputs'][2].numpy())

@@ -9,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmdet_uot.matched_images.samples import find_image, load_dataset, pixels
+from mmdet_uot.matched_images.samples import find_image, load_dataset
 from mmdet_uot.matched_images.samples_figure import draw_samples
 from mmdet_uot.visualization.style import to_rgb
 
@@ -84,13 +84,6 @@ def test_an_image_that_is_not_there_is_an_error(image, config):
 def test_a_config_without_the_dataset_is_an_error(split, config):
     with pytest.raises(ValueError, match=f'no {split}_dataloader.dataset'):
         load_dataset(config(), split)
-
-
-def test_pixels_are_rgb_and_whole_numbers():
-    bgr = torch.tensor([3.7, 300.0, -5.0]).reshape(3, 1, 1).expand(3, 2, 4)
-    image = pixels(dict(inputs=bgr))
-    assert image.dtype == np.uint8
-    assert np.array_equal(image, np.full((2, 4, 3), [0, 255, 3]))
 
 
 def sample_of(boxes, labels, name, size=(30, 40)):

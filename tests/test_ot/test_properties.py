@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from mmdet_uot.ot import MatchingProblem, sinkhorn, solve, two_stage
 
-pytestmark = pytest.mark.usefixtures('each_solver')
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('each_solver')]
 
 INF = math.inf
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from helpers.tools import load_tool
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

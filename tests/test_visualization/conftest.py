@@ -1,12 +1,1 @@
-import pytest
-from helpers.matched import match  # noqa: F401
-
-
-@pytest.fixture
-def axes_of():
-    """The axes of a figure by label."""
-
-    def axes_of(figure):
-        return {axes.get_label(): axes for axes in figure.axes}
-
-    return axes_of
+from helpers.matched import axes_of, match  # noqa: F401

@@ -23,6 +23,8 @@ from mmdet_uot.visualization import (
 from mmdet_uot.visualization.logs import Curve, TrainingLog
 from mmdet_uot.visualization.style import COLORS, letters, save
 
+pytestmark = pytest.mark.slow
+
 DRAW = {
     'plan': lambda matched: draw_plan(matched.plan),
     'matching': draw_matching,

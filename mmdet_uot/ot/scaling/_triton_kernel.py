@@ -88,34 +88,48 @@ def solve_images(
 
     column = tl.arange(0, COLUMNS)
     beta = tl.load(gt_mass + column, mask=column < num_columns, other=0.0)
-    log_beta = _log_mass(beta, num_preds)
     # Alg. 2, line 4: v = 1 / (n + 1).
     count = tl.maximum(tl.sum((beta > 0).to(tl.float32), 0), 1.0)
     log_v = tl.where(beta > 0, -tl.log2(count), float('-inf')).to(exponent)
-    log_v_before = log_v
 
-    for _ in range(num_iters):
-        log_v_before = log_v
-        top = tl.full((COLUMNS,), _LOWEST, exponent)
-        total = tl.zeros((COLUMNS,), tl.float32)
-        for start in range(0, num_rows, ROWS):
-            row = start + tl.arange(0, ROWS)
-            alpha = tl.load(pred_mass + row, mask=row < num_rows, other=0.0)
-            log_kernel = shift + slope * _costs(
-                cost, row, column, alpha, beta, cost_row, cost_column
-            )
-            ratio = _log_mass(alpha, num_preds) - _log_sum_of_rows(
-                log_kernel + log_v[None, :]
-            )
-            log_u = _damp(ratio, drop1, alpha)
-            sent = log_kernel + log_u[:, None]
-            higher = tl.maximum(top, tl.max(sent, 0))
-            total *= tl.exp2((top - higher).to(tl.float32))
-            share = tl.exp2((sent - higher[None, :]).to(tl.float32))
-            total += tl.sum(share, 0)
-            top = higher
-        log_sum = top + tl.log2(tl.maximum(total, 1.0))
-        log_v = _damp(log_beta - log_sum, drop2, beta)
+    for _ in range(num_iters - 1):
+        log_v = _iterate(
+            log_v,
+            cost,
+            pred_mass,
+            column,
+            beta,
+            num_rows,
+            cost_row,
+            cost_column,
+            slope,
+            num_preds,
+            drop1,
+            drop2,
+            exponent,
+            ROWS,
+            COLUMNS,
+        )
+    # A variable that the loop carries along with log_v, one iteration behind,
+    # keeps its first value in what Triton 3.6 compiles.
+    log_v_before = log_v
+    log_v = _iterate(
+        log_v,
+        cost,
+        pred_mass,
+        column,
+        beta,
+        num_rows,
+        cost_row,
+        cost_column,
+        slope,
+        num_preds,
+        drop1,
+        drop2,
+        exponent,
+        ROWS,
+        COLUMNS,
+    )
 
     tl.store(
         gt_potential + column,
@@ -159,6 +173,48 @@ def solve_images(
     # Without a constraint no mass is asked for.
     error = tl.where(drop1 < 1.0, tl.minimum(error, _GREATEST), 0.0)
     tl.store(marginal_error + image, error.to(tl.float64))
+
+
+@triton.jit
+def _iterate(
+    log_v,
+    cost,
+    pred_mass,
+    column,
+    beta,
+    num_rows,
+    cost_row,
+    cost_column,
+    slope,
+    num_preds,
+    drop1,
+    drop2,
+    exponent: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """(COLUMNS,) log_v after an update of u, then of v (Alg. 2)."""
+    shift = tl.log2(num_preds)
+    top = tl.full((COLUMNS,), _LOWEST, exponent)
+    total = tl.zeros((COLUMNS,), tl.float32)
+    for start in range(0, num_rows, ROWS):
+        row = start + tl.arange(0, ROWS)
+        alpha = tl.load(pred_mass + row, mask=row < num_rows, other=0.0)
+        log_kernel = shift + slope * _costs(
+            cost, row, column, alpha, beta, cost_row, cost_column
+        )
+        ratio = _log_mass(alpha, num_preds) - _log_sum_of_rows(
+            log_kernel + log_v[None, :]
+        )
+        log_u = _damp(ratio, drop1, alpha)
+        sent = log_kernel + log_u[:, None]
+        higher = tl.maximum(top, tl.max(sent, 0))
+        total *= tl.exp2((top - higher).to(tl.float32))
+        share = tl.exp2((sent - higher[None, :]).to(tl.float32))
+        total += tl.sum(share, 0)
+        top = higher
+    log_sum = top + tl.log2(tl.maximum(total, 1.0))
+    return _damp(_log_mass(beta, num_preds) - log_sum, drop2, beta)
 
 
 @triton.jit

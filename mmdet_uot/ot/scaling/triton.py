@@ -26,6 +26,9 @@ _MOST_ENTRIES = 2**17
 _TILE = {torch.float32: 4096, torch.float64: 2048}
 _WARP_ENTRIES = 256
 
+# Of something that was asked of the device before.
+_DEVICE_ERROR = getattr(torch, 'AcceleratorError', torch.cuda.OutOfMemoryError)
+
 # Why the kernel is not tried again.
 _failures: list[Exception] = []
 
@@ -58,7 +61,7 @@ def solve(
     """
     try:
         return _launch(_kernel(), problem, numbers)
-    except torch.cuda.OutOfMemoryError:
+    except (torch.cuda.OutOfMemoryError, _DEVICE_ERROR):
         raise
     except Exception as error:
         # No C compiler, an old GPU, a strange Triton: there is another way.

@@ -92,6 +92,7 @@ class TestAgainstOracle:
             ((24564, 0), 'iou', SSD, 5),
         ],
     )
+    @pytest.mark.slow
     def test_large(
         self,
         shape,

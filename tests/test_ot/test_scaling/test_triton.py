@@ -14,8 +14,6 @@ import torch
 from mmdet_uot.ot import MatchingProblem, Numbers, TransportPlan, sinkhorn
 from mmdet_uot.ot.scaling import compiled, triton
 
-pytestmark = pytest.mark.slow
-
 COMPILE = """
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -50,7 +48,10 @@ SOFT = dict(epsilon=0.0112, tau1=1.0, tau2=1.0)
 # No predictions, no objects, more objects than predictions, several blocks.
 SHAPES = ((0, 2), (1, 0), (3, 9), (7, 7), (40, 6))
 
-pytestmark = pytest.mark.filterwarnings('ignore:overflow:RuntimeWarning')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings('ignore:overflow:RuntimeWarning'),
+]
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -8,6 +8,8 @@ import pytest
 from reproduction import limit_cases, measurements, timings
 from reproduction.measurements import MEASUREMENTS, take_measurement
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def distances():
