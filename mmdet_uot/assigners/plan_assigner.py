@@ -33,7 +33,9 @@ from ..ot import (
     concatenate,
     full_precision,
 )
+from .by_overlaps import match_overlaps
 from .hard_view import HardView
+from .watch import MatchingWatch
 
 __all__ = ['PlanAssigner']
 
@@ -91,6 +93,7 @@ class PlanAssigner(BaseAssigner):
                 f'{memory_budget!r}'
             )
         self.memory_budget = memory_budget
+        self.watch = MatchingWatch(self.cost)
 
     @property
     def match_costs(self) -> list[BaseMatchCost]:
@@ -262,11 +265,17 @@ class PlanAssigner(BaseAssigner):
         if self.cost.scale.joins_images:
             budget = sys.maxsize
         with full_precision(batch.device):
-            plans = (
-                self._match_part(part, batch_ignore[entries])
-                for entries, part in batch.parts(budget, self.solver.copies)
-            )
-            return concatenate(plans, batch.shape)
+            plan = match_overlaps(batch, self.cost, self.mass, self.solver)
+            if plan is None:
+                plans = (
+                    self._match_part(part, batch_ignore[entries])
+                    for entries, part in batch.parts(
+                        budget, self.solver.copies
+                    )
+                )
+                plan = concatenate(plans, batch.shape)
+            self.watch(batch, plan)
+            return plan
 
     def _match_part(
         self,

@@ -178,7 +178,7 @@ class MatchingCost:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
-        background = self._background(batch, rows)
+        background = self.background_of(batch)
         rows[:, -1] = self.scale.background(background, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
@@ -192,6 +192,16 @@ class MatchingCost:
             max_cost,
             num_preds=None if ignores else batch.num_preds,
         )
+
+    def background_of(self, batch: MatchBatch) -> float | Tensor:
+        """Cost of the background: one number, (N,) or (B, N) float32."""
+        background = self.background_cost
+        if isinstance(background, float):
+            return background
+        background = background.to(
+            batch.device, torch.float32, non_blocking=True
+        )
+        return batch.of_preds('background_cost', background)
 
     def _rows(
         self, batch: MatchBatch, gt_valid: Tensor
@@ -244,14 +254,6 @@ class MatchingCost:
                     f'ground truth {gt}. Look at the learning rate, the '
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
-
-    def _background(self, batch: MatchBatch, rows: Tensor) -> float | Tensor:
-        """Cost of the background for costs (B, M + 1, N)."""
-        background = self.background_cost
-        if isinstance(background, float):
-            return background
-        background = background.to(rows.device, rows.dtype, non_blocking=True)
-        return batch.of_preds('background_cost', background)
 
 
 def _parse_background(value: BackgroundCost) -> float | Tensor:

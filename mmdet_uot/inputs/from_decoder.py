@@ -54,8 +54,9 @@ class TensorBatch(MatchBatch):
         self.boxes = mark_bad_numbers(widen(boxes.flatten(0, 1)))
         self.num_preds = [scores.shape[2]] * len(self.num_gts)
 
-    def part(self, entries: slice, ground_truths: GroundTruths) -> TensorBatch:
-        """The batch of some entries, as one layer."""
+    def _part(
+        self, entries: slice, ground_truths: GroundTruths
+    ) -> TensorBatch:
         return TensorBatch(
             self.scores[None, entries],
             self.boxes[None, entries],

@@ -60,13 +60,18 @@ class InstanceBatch(MatchBatch):
         device = _device_of(self.preds[0])
         super().__init__(GroundTruths.of(gts, metas, device))
 
-    def part(
+    def _part(
         self, entries: slice, ground_truths: GroundTruths
     ) -> InstanceBatch:
-        """The batch of some images."""
         return InstanceBatch(
             self.preds[entries], ground_truths, ground_truths.metas
         )
+
+    @property
+    def are_priors(self) -> bool:
+        """See :class:`MatchBatch`."""
+        pred = self.preds[0]
+        return 'priors' in pred and pred.bboxes is pred.priors
 
     @property
     def num_classes(self) -> int:

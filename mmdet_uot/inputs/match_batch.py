@@ -76,20 +76,22 @@ class MatchBatch:
         if step >= len(self):
             yield slice(None), self
             return
-        images = list(range(len(self.ground_truths))) * self.layers
         for start in range(0, len(self), step):
             entries = slice(start, start + step)
-            gts = self.ground_truths.select(images[entries])
-            yield entries, self.part(entries, gts)
+            yield entries, self.part(entries)
 
-    def part(self, entries: slice, ground_truths: GroundTruths) -> MatchBatch:
-        """The batch of some entries, as one layer.
+    def part(self, entries: slice) -> MatchBatch:
+        """The batch of some entries, as one layer."""
+        images = list(range(len(self.ground_truths))) * self.layers
+        return self._part(entries, self.ground_truths.select(images[entries]))
 
-        Args:
-            entries (slice): Which they are.
-            ground_truths (GroundTruths): Of these entries.
-        """
+    def _part(self, entries: slice, ground_truths: GroundTruths) -> MatchBatch:
         raise NotImplementedError
+
+    @property
+    def are_priors(self) -> bool:
+        """Whether the boxes are anchors, and no predictions of a model."""
+        return False
 
     @property
     def num_classes(self) -> int:

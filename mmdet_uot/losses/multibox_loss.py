@@ -79,7 +79,7 @@ class UOTMultiBoxLoss(nn.Module):
             dict[str, list[Tensor]]: ``loss_cls``, (1,) each, and
             ``loss_bbox``, one entry per image, as ``SSDHead`` returns them.
         """
-        foreground = plan.foreground.sum((1, 2))
+        foreground = plan.foreground_mass
         average = foreground.clamp(min=1).sum()
 
         positive, background = cross_entropy(scores, plan, labels)
@@ -93,7 +93,7 @@ class UOTMultiBoxLoss(nn.Module):
             target,
             pairs.mass,
             pairs.image,
-            len(plan.weights),
+            len(plan.pred_mass),
         )
         return dict(
             loss_cls=list((loss_cls / average).split(1)),

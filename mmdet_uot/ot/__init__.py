@@ -1,6 +1,6 @@
 """Optimal transport for matching: problem, solver, plan.
 
-Pure torch (and SciPy for the exact corners); knows no detector.
+Pure torch (and lapx or SciPy for the exact corners); knows no detector.
 """
 
 from .concatenate import concatenate
@@ -31,6 +31,7 @@ from .solver import (
     TwoStageSolver,
     solve,
 )
+from .sparse_plan import SparsePlan
 
 __all__ = [
     'Bounds',
@@ -44,6 +45,7 @@ __all__ = [
     'Preset',
     'ScalingSolver',
     'Solver',
+    'SparsePlan',
     'TransportPlan',
     'TwoStageSolver',
     'WeightedPairs',

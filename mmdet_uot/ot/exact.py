@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from .assignment import assign_one_to_one
+from .device import may_hold
 from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
+from .sparse_plan import SparsePlan
 
 __all__ = [
     'EXACT_CORNERS',
@@ -30,8 +32,8 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
 
     over the one-to-one matchings of all ground truths, or of as many as there
     are predictions. With a constant background cost this is the minimum of
-    the costs themselves. Solved on the CPU by SciPy; masses only tell which
-    entries are padding.
+    the costs themselves. Solved on the CPU by lapx where it is installed, else
+    by SciPy; masses only tell which entries are padding.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -39,15 +41,15 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights 0 and 1.
     """
-    cost = problem.cost.double()
     # Differences, so that a constant background cancels without rounding.
-    background = cost[..., -1:] - cost[:, :1, -1:]
-    indices = assign_one_to_one(
-        cost[..., :-1] - background,
-        problem.pred_mass > 0,
-        problem.gt_mass[:, :-1] > 0,
-    )
-    return _hard_plan(problem, indices)
+    background = problem.cost[..., -1:]
+    price = problem.cost[..., :-1]
+    live = problem.pred_mass > 0
+    if may_hold(background != background[:, :1]):
+        background = (background - background[:, :1]).mT.double()
+        price = (price.mT.double() - background).mT
+    pairs = assign_one_to_one(price, live, problem.gt_mass[:, :-1] > 0)
+    return SparsePlan.one_each(pairs, problem.pred_mass, problem.gt_mass)
 
 
 def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .assignment import assign_one_to_one
+from .precision import full_precision
 
 __all__ = ['TransportPlan', 'WeightedPairs', 'hard_weights']
 
@@ -102,6 +103,12 @@ class TransportPlan:
         return cls(weights, weights.sum(2) / n, weights.sum(1) / n)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, N, M + 1)."""
+        B, N, columns = self.weights.shape
+        return B, N, columns
+
+    @property
     def foreground(self) -> Tensor:
         """(B, N, M) weights of the ground truths, without the background."""
         return self.weights[..., :-1]
@@ -132,6 +139,27 @@ class TransportPlan:
         """
         weights = self.foreground.mT[..., ::7]
         return 7 * (weights > min_mass).sum(2, keepdim=True)
+
+    @property
+    def foreground_mass(self) -> Tensor:
+        """(B,) weight of all ground truths."""
+        return self.foreground.sum((1, 2))
+
+    def grouped(self, groups: Tensor, num_groups: int) -> Tensor:
+        """Weight that each prediction gives to groups of ground truths.
+
+        Args:
+            groups (Tensor): (B, M) int64 group of each ground truth, in
+                [0, num_groups); in the padding anything.
+            num_groups (int): Number of groups G.
+
+        Returns:
+            Tensor: (B, N, G).
+        """
+        names = torch.arange(num_groups, device=groups.device)
+        one_hot = (groups.unsqueeze(2) == names).to(self.weights.dtype)
+        with full_precision(groups.device):
+            return self.foreground @ one_hot
 
     def pairs(self, min_mass: float | Tensor = 0.0) -> WeightedPairs:
         """Foreground pairs with more than a given weight.
@@ -189,16 +217,19 @@ class TransportPlan:
         """Hard view: the one-to-one matching of the greatest total weight.
 
         Every ground truth gets one prediction of its own as long as there
-        are enough of them. Solved on the CPU by SciPy.
+        are enough of them. Solved on the CPU by lapx or SciPy.
 
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
         """
-        return assign_one_to_one(
-            self.background.unsqueeze(2) - self.foreground,
+        image, prediction, ground_truth = assign_one_to_one(
+            (self.background.unsqueeze(1) - self.foreground.mT).mT,
             self.pred_mass > 0,
             self.gt_mass[:, :-1] > 0,
         )
+        indices = self._all_background()
+        indices[image, prediction] = ground_truth
+        return indices
 
     def spread(self, places: Tensor) -> TransportPlan:
         """Puts the rows back among predictions that took no part.

@@ -28,12 +28,12 @@ from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..precision import full_precision
 from ..problem import MatchingProblem
-from . import absorbed, compiled, float64, triton
+from . import absorbed, compiled, float64, sparse, triton
 
 __all__ = ['BACKENDS', 'sinkhorn', 'solve_scaling']
 
 # In the order in which they are asked; the last one accepts any problem.
-BACKENDS = (compiled, triton, float64, absorbed)
+BACKENDS = (sparse, compiled, triton, float64, absorbed)
 
 
 def sinkhorn(
@@ -48,9 +48,11 @@ def sinkhorn(
     r"""Solves regularised (unbalanced) optimal transport for a whole batch.
 
     Who solves it depends on where it is, not what comes out: on a CPU the
-    compiled library, if there is one (:mod:`.compiled`); on a GPU one launch
-    for images that fit (:mod:`.triton`), or float64 (:mod:`.float64`); what
-    remains any torch device can do (:mod:`.absorbed`).
+    compiled library, if there is one, on the pairs that can carry mass
+    (:mod:`.sparse`) or, where those are many, on the matrix
+    (:mod:`.compiled`); on a GPU one launch for images that fit
+    (:mod:`.triton`), or float64 (:mod:`.float64`); what remains any torch
+    device can do (:mod:`.absorbed`).
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1) and masses.
@@ -69,7 +71,7 @@ def sinkhorn(
 
     Returns:
         TransportPlan: Weights (B, N, M + 1) in the dtype of the cost, with
-        potentials and marginal error.
+        potentials and marginal error; of pairs, from :mod:`.sparse`.
 
     Raises:
         ValueError: If a parameter is out of its range.
