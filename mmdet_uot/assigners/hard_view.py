@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.registry import TASK_UTILS
@@ -88,8 +90,10 @@ def _view_of(tau1: float, tau2: float) -> str:
 class _Result(AssignResult):
     """Keeps ground truths that take no part from becoming proposals."""
 
-    def __init__(self, *args, may_be_sampled: Tensor | None, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *, may_be_sampled: Tensor | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
         self.may_be_sampled = may_be_sampled
 
     def add_gt_(self, gt_labels: Tensor) -> None:

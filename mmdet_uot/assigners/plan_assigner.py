@@ -205,7 +205,7 @@ class PlanAssigner(BaseAssigner):
         gt_instances: InstanceData,
         gt_instances_ignore: InstanceData | None = None,
         img_meta: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> AssignResult:
         """Matches one image and returns a hard view of the plan.
 
@@ -265,7 +265,9 @@ class PlanAssigner(BaseAssigner):
         if self.cost.scale.joins_images:
             budget = sys.maxsize
         with full_precision(batch.device):
-            plan = match_overlaps(batch, self.cost, self.mass, self.solver)
+            plan: TransportPlan | None = match_overlaps(
+                batch, self.cost, self.mass, self.solver
+            )
             if plan is None:
                 plans = (
                     self._match_part(part, batch_ignore[entries])

@@ -75,7 +75,7 @@ class UOTAssigner(PlanAssigner):
         bad_costs: str = 'replace',
         memory_budget: int = 2**29,
     ) -> None:
-        self._numbers = dict(
+        self._numbers: dict[str, Any] = dict(
             preset=preset,
             tau1=tau1,
             tau2=tau2,
@@ -123,8 +123,8 @@ def _translate(
         _check_free(preset, fixed, tau1=tau1, tau2=tau2, **scaling)
         tau1, tau2 = fixed.tau1, fixed.tau2
     mass = Mass(
-        tau1=100.0 if tau1 is None else tau1,
-        tau2=0.01 if tau2 is None else tau2,
+        tau1=100.0 if tau1 is None else tau1,  # type: ignore[arg-type]
+        tau2=0.01 if tau2 is None else tau2,  # type: ignore[arg-type]
     )
     return mass, _solver(fixed, **scaling)
 

@@ -18,9 +18,10 @@ from ..ot import TransportPlan
 __all__ = ['MatchingWatch']
 
 # A ground truth that gets less than this share of its mass starves; that so
-# many of all do is worth a line.
+# many of all do is worth a line, once so many were seen.
 _LEAST_SHARE = 0.05
 _MANY = 0.25
+_FEWEST_SEEN = 20
 
 # Calls that are looked at: the first ones, then a few. After so many looks
 # comes a line, if there is something to say; then seldom.
@@ -63,8 +64,8 @@ class MatchingWatch:
             closest = self._closest(batch.part(slice(entry, entry + 1)))
             counts = _count(batch, plan, entry, closest)
             self._arrivals.put(counts, batch.are_priors)
-        for counts, are_priors in self._arrivals.pop():
-            self._add(counts, are_priors)
+        for arrived, are_priors in self._arrivals.pop():
+            self._add(arrived, are_priors)
 
     def _closest(self, image: MatchBatch) -> Tensor:
         """(m,) cost of the closest prediction of each ground truth."""
@@ -165,7 +166,7 @@ class _Seen:
     def describe_starving(self, cost: MatchingCost, are_priors: bool) -> str:
         """Says how many ground truths get almost no mass, and the way out."""
         there, starving = self.there.sum(), self.starving.sum()
-        if starving < max(_MANY * there, 1):
+        if there < _FEWEST_SEEN or starving < _MANY * there:
             return ''
         sides = '; '.join(
             f'{100 * hungry / count:.0f} % of {count:,.0f} {name}'

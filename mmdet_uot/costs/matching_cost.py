@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import (
@@ -124,11 +124,13 @@ class MatchingCost:
             )
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
-        if cost_scaling in COST_SCALINGS[1:]:
-            self.scale = GreatestScale(cost_scaling)
+        self.scale: UnitScale | GreatestScale
+        if not isinstance(cost_scaling, str):
+            self.scale = UnitScale(self.match_costs, cost_scaling)
+        elif cost_scaling == 'unit':
+            self.scale = UnitScale(self.match_costs)
         else:
-            unit = None if cost_scaling == 'unit' else cost_scaling
-            self.scale = UnitScale(self.match_costs, unit)
+            self.scale = GreatestScale(cost_scaling)
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
         self.ignore_wrt_candidates = ignore_wrt_candidates
@@ -258,7 +260,7 @@ class MatchingCost:
 
 def _parse_background(value: BackgroundCost) -> float | Tensor:
     """One number, or (N,) float64."""
-    numbers = value if isinstance(value, Sequence) else [value]
+    numbers: Sequence[Any] = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):
         numbers = [cost for cost, count in numbers for _ in range(count)]
     if not numbers or not all(

@@ -39,7 +39,7 @@ def gaussian_wasserstein(boxes1: Tensor, boxes2: Tensor) -> Tensor:
         (boxes1[..., :, None, axis] - boxes2[..., None, :, axis]).square_()
         for axis in range(4)
     )
-    return sum(squares).div_(2).sqrt_()
+    return sum(squares, start=next(squares)).div_(2).sqrt_()
 
 
 @TASK_UTILS.register_module()

@@ -82,7 +82,7 @@ class BadNumberLog:
 
     def _warn(self, numbers: np.ndarray, names: Sequence[str]) -> None:
         images: dict[str, list[int]] = {}
-        for entry in numbers.any(0).nonzero()[0]:
+        for entry in np.flatnonzero(numbers.any(0)):
             images.setdefault(names[entry], []).append(entry)
         for name, entries in images.items():
             text = self.describe(numbers[:, entries])
@@ -128,15 +128,16 @@ def drop_bad_numbers(
     Returns:
         tuple[Tensor, Tensor]: Scores and boxes.
     """
-    preds, counts = zip(
-        *(_drop(pred, axis) for pred in (scores, boxes)), strict=True
-    )
+    good_scores, of_scores = _drop(scores, axis)
+    good_boxes, of_boxes = _drop(boxes, axis)
+    counts = of_scores, of_boxes
     told = [count for count in counts if count is not None]
     if told:
         nothing = torch.zeros_like(told[0])
-        counts = [nothing if count is None else count for count in counts]
-        log.add(torch.stack(counts), names)
-    return preds
+        log.add(
+            torch.stack([nothing if x is None else x for x in counts]), names
+        )
+    return good_scores, good_boxes
 
 
 def describe_predictions(counts: np.ndarray) -> str:

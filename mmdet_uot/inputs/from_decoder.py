@@ -70,7 +70,7 @@ class TensorBatch(MatchBatch):
         return self.scores.shape[2]
 
     @cached_property
-    def preds(self) -> list[InstanceData]:
+    def preds(self) -> list[InstanceData]:  # type: ignore[override]
         """The predictions of each entry, for costs that take one image."""
         return [
             InstanceData(scores=scores, bboxes=boxes)

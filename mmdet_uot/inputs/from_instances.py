@@ -80,12 +80,12 @@ class InstanceBatch(MatchBatch):
         return scores.shape[-1] if isinstance(scores, Tensor) else 0
 
     @cached_property
-    def boxes(self) -> Tensor:
+    def boxes(self) -> Tensor:  # type: ignore[override]
         """(B, N, 4) predicted boxes or anchors, xyxy."""
         return self._stack_preds('bboxes', (4,))
 
     @cached_property
-    def scores(self) -> Tensor:
+    def scores(self) -> Tensor:  # type: ignore[override]
         """(B, N, C) logits."""
         return self._stack_preds('scores')
 

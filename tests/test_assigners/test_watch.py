@@ -94,7 +94,7 @@ def test_some_images_without_ground_truths_are_nothing_to_tell(
 def test_what_goes_on_is_told_again_after_long(log):
     assigner = UOTAssigner(num_iters=1)
     assigner.watch.looks = 499
-    messages(assigner, grid(64, 32), squares(2, 7), log, steps=1)
+    messages(assigner, grid(64, 32), squares(12, 7), log, steps=1)
     assert len(log) == 1
 
 
