@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..costs.matching_cost import MatchingCost
 from ..inputs.arrivals import Arrivals
+from ..inputs.bad_numbers import BadNumberLog
 from ..inputs.match_batch import MatchBatch
 from ..ot import TransportPlan
 
@@ -71,7 +72,7 @@ class MatchingWatch:
         """(m,) cost of the closest prediction of each ground truth."""
         cost = copy(self.cost)
         # What is bad has been told of.
-        cost.log = copy(cost.log)
+        cost.log = BadNumberLog(lambda counts: '')
         costs = cost(image, [None], exact=False)
         out = ~costs.pred_valid[0].unsqueeze(1)
         of_pairs = costs.cost[0, :, :-1].masked_fill(out, float('inf'))
