@@ -11,7 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..inputs.bad_numbers import is_good_box
 from ..inputs.instances import fields
 from ..masses import Mass
@@ -25,6 +25,7 @@ HARD_VIEWS = ('best_ground_truth', 'best_prediction', 'one_to_one')
 
 
 @TASK_UTILS.register_module()
+@named_options
 class HardView:
     """What stock heads and samplers get of a plan.
 

@@ -16,6 +16,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .._options import named_options
 from ..costs.matching_cost import MatchingCost
 from ..inputs.from_decoder import TensorBatch
 from ..inputs.from_instances import InstanceBatch
@@ -45,6 +46,7 @@ for _solver in (DualSoftmaxSolver, ExactSolver, ScalingSolver, TwoStageSolver):
 
 
 @TASK_UTILS.register_module()
+@named_options
 class PlanAssigner(BaseAssigner):
     """Assigns by a transport plan: what pairs cost, masses, solver, view.
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from mmdet.registry import TASK_UTILS
 
+from .._options import named_options
 from .uot_assigner import UOTAssigner
 
 __all__ = ['SinkhornAssigner']
 
 
 @TASK_UTILS.register_module()
+@named_options
 class SinkhornAssigner(UOTAssigner):
     r"""Assigns by balanced optimal transport (paper, Def. 3 and Prop. 1).
 

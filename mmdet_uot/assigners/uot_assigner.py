@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdet.registry import TASK_UTILS
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..costs.matching_cost import BackgroundCost, MatchingCost
 from ..masses import Mass
 from ..ot import (
@@ -25,6 +25,7 @@ __all__ = ['UOTAssigner']
 
 
 @TASK_UTILS.register_module()
+@named_options
 class UOTAssigner(PlanAssigner):
     r"""Assigns by Unbalanced Optimal Transport (paper, Def. 4).
 

@@ -14,7 +14,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..inputs.bad_numbers import BadNumberLog, is_good
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
@@ -57,6 +57,7 @@ class Costs(NamedTuple):
 
 
 @TASK_UTILS.register_module()
+@named_options
 class MatchingCost:
     """What a pair costs, what the background costs, and who takes part.
 

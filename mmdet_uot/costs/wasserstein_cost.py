@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from .._options import named_options
 from ..inputs.match_batch import MatchBatch
 from .batched_cost import BatchedCost
 from .span import Span
@@ -43,6 +44,7 @@ def gaussian_wasserstein(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 @TASK_UTILS.register_module()
+@named_options
 class GaussianWassersteinCost(BatchedCost):
     r"""Box cost :math:`w \, W_{ij} / (W_{ij} + c \, s_{ij})`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from .._options import named_options
 from ..ot import TransportPlan, WeightedPairs
 from .box_loss import box_loss, box_pairs
 from .class_loss import cross_entropy
@@ -14,6 +15,7 @@ __all__ = ['UOTMultiBoxLoss']
 
 
 @MODELS.register_module()
+@named_options
 class UOTMultiBoxLoss(nn.Module):
     r"""Cross-entropy and box loss weighted by the plan (paper, Sec. 3.2).
 
