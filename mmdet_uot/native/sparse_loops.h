@@ -99,9 +99,11 @@ VECTORIZED static void sum_columns(const equations *s)
     s->t[M] = all;
 }
 
-/* Line 7; log v moves by ``step`` times as much. Returns how far it moved,
-   infinitely far where a double cannot carry it. */
-VECTORIZED static double scale_columns(const equations *s, double step)
+/* Line 7; log v moves by ``step`` times as much. Returns how far it should move,
+   infinitely far where a double cannot carry it; sets the mass that moves. */
+VECTORIZED static double scale_columns(
+    const equations *s, double step, double *mass
+)
 {
     int64_t columns = s->num_columns, in_range = 0;
     double furthest = 0.0, power = s->power2;
@@ -114,8 +116,14 @@ VECTORIZED static double scale_columns(const equations *s, double step)
         furthest = fabs(move) > furthest ? fabs(move) : furthest;
         in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < 600.0;
     }
-    for (int64_t j = 0; j < columns; j++)
+    double moved = 0.0;
+#pragma omp simd reduction(+ : moved)
+    for (int64_t j = 0; j < columns; j++) {
+        double before = v[j];
         v[j] = exp_double(log_v[j]);
+        moved += t[j] * fabs(v[j] - before);
+    }
+    *mass = moved;
     return in_range == columns ? furthest : INFINITY;
 }
 

@@ -24,6 +24,7 @@
    Masses and kernel are multiplied by the number of predictions N, so that plans
    read as weights. */
 
+#include "relaxation.h"
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
 
@@ -37,9 +38,6 @@ static const double NEGLIGIBLE = 1e-7;
 static const double NO_MOVE = 5e-7;
 /* The greatest exponent that a kernel or a gain may have. */
 static const double MOST = 600.0;
-/* Plain iterations before relaxed ones. */
-enum { PLAIN = 3 };
-
 typedef struct {
     const float *background_cost; /* (images, predictions) */
     int64_t background_image_stride;
@@ -360,22 +358,19 @@ static int iterate(image *im, const sparse_problem *p, double *error)
         s->reach[j] = 0.0;
     }
     for (int64_t left = p->num_iters; left > 0; left--) {
-        int relaxed = p->num_iters - left >= PLAIN && left > 1;
-        double step = relaxed ? p->relaxation : 1.0;
+        double step = step_of(p->num_iters - left, p->num_iters,
+                              p->relaxation);
         sum_rows(s, s->single_rows.sum, s->several_rows.sum);
         scale_rows(&s->single_rows, s->power1);
         scale_rows(&s->several_rows, s->power1);
         sum_columns(s);
         before = s->v[M];
-        double moved = scale_columns(s, step);
+        double mass, moved = scale_columns(s, step, &mass);
         if (!(moved < INFINITY))
             return 0;
         note_reach(s);
-        if (step == 1.0 && moved * (left - 1) < NO_MOVE)
-            break;
-        if (p->tol > 0.0
-            && moved_mass(s, before, im->new_single, im->new_several)
-                   <= p->tol * n)
+        if (moved * (left - 1) < NO_MOVE
+            || mass * (left - 1) < p->tol * n)
             break;
     }
     for (int64_t j = 0; j < M; j++) {
