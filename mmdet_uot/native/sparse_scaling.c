@@ -28,6 +28,7 @@
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 enum { LANES = 16, MOST_TRIES = 3 };
@@ -390,6 +391,11 @@ static int iterate(image *im, const sparse_problem *p, double *error)
 
 /* ---- the result ------------------------------------------------------------ */
 
+static inline float to_float(double x)
+{
+    return x < FLT_MAX ? (float)x : FLT_MAX;
+}
+
 /* Writes what a row's prediction sends to the background, and its potential. */
 static void write_rows(
     const image *im, const rows *r, float *background, double *potential
@@ -398,7 +404,7 @@ static void write_rows(
     double v = im->s.v[im->M];
     for (int64_t i = 0; i < r->size; i++) {
         int64_t prediction = r->prediction[i];
-        background[prediction] = (float)(r->w[i] * v);
+        background[prediction] = to_float(r->w[i] * v);
         potential[prediction] = im->epsilon
                                     * (log_double(r->w[i]) - im->log_n)
                                 + im->base[prediction];
@@ -417,14 +423,14 @@ VECTORIZED static void write_others(
     if (im->uniform) {
         double w = im->gain * factor, log_w = epsilon * (log(w) - log_n);
         for (int64_t i = 0; i < im->N; i++) {
-            background[i] = base[i] > -INFINITY ? (float)(w * v) : 0.0f;
+            background[i] = base[i] > -INFINITY ? to_float(w * v) : 0.0f;
             potential[i] = log_w + base[i];
         }
         return;
     }
     for (int64_t i = 0; i < im->N; i++) {
         double w = factor * im->gains[i];
-        background[i] = (float)(w * v);
+        background[i] = to_float(w * v);
         potential[i] = w > 0.0 ? epsilon * (log_double(w) - log_n) + base[i]
                                 : -INFINITY;
     }
@@ -451,7 +457,7 @@ static found_pair *weigh(image *im, double least, int64_t *count)
         for (int64_t k = im->start[j]; k < im->start[j + 1]; k++) {
             found[n].ground_truth = (int32_t)im->column[j];
             found[n].prediction = im->pair_row[k];
-            found[n].mass = (float)mass[k];
+            found[n].mass = to_float(mass[k]);
             n += mass[k] > least;
         }
     *count = n;
