@@ -101,6 +101,7 @@ setup(
         'matplotlib>=3.7',
         'pycocotools>=2.0.7',
         'filelock>=3.9',
+        'pillow>=9.3',
         'tqdm>=4.60',
     ],
     extras_require={

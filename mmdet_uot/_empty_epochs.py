@@ -6,8 +6,13 @@ MMEngine goes through all epochs of it, saves checkpoints and evaluates them.
 from functools import wraps
 
 from mmengine.dataset import DefaultSampler
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, IterableDataset
+
+NO_IMAGES = (
+    'train_dataloader.dataset has no images, or none that it keeps; '
+    'tools/check_data.py CONFIG looks at paths and class names'
+)
 
 
 def refuse_empty_epochs() -> None:
@@ -20,8 +25,15 @@ def refuse_empty_epochs() -> None:
 
     @wraps(stock)
     def build_train_loop(self, loop):
-        built = stock(self, loop)
-        _check(built.dataloader, isinstance(built, EpochBasedTrainLoop))
+        try:
+            built = stock(self, loop)
+        except ValueError as error:
+            # What MMEngine says of a data set without images.
+            if 'need at least one array to concatenate' not in str(error):
+                raise
+            raise ValueError(NO_IMAGES) from error
+        if isinstance(built, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+            _check(built.dataloader, isinstance(built, EpochBasedTrainLoop))
         return built
 
     Runner.build_train_loop = build_train_loop
@@ -30,14 +42,12 @@ def refuse_empty_epochs() -> None:
 def _check(loader: DataLoader, has_epochs: bool) -> None:
     # Some samplers for loops without epochs go round and round.
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
-    if not has_epochs and not isinstance(sampler, DefaultSampler):
+    goes_round = not has_epochs and not isinstance(sampler, DefaultSampler)
+    if goes_round or isinstance(loader.dataset, IterableDataset):
         return
     images = len(loader.dataset)
     if images == 0:
-        raise ValueError(
-            'train_dataloader.dataset has no images; tools/check_data.py '
-            'CONFIG says why: paths, class names, or filter_cfg'
-        )
+        raise ValueError(NO_IMAGES)
     if len(loader) == 0:
         share = len(sampler)
         of_process = f' ({share} per process)' if share != images else ''

@@ -4,12 +4,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of the input, mostly; others are worth a traceback.
+# Of the input, mostly.
 _FAULTS = (
     AssertionError,
     ImportError,
     KeyError,
     OSError,
+    RuntimeError,
     SyntaxError,
     TypeError,
     ValueError,

@@ -2,12 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import Parameter, signature
+from typing import TypeVar
 
-__all__ = ['check_choice']
+__all__ = ['check_choice', 'named_options']
+
+T = TypeVar('T', bound=type)
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raises ValueError if an option is none of the known ones."""
     if value not in choices:
         raise ValueError(f'{name} must be one of {choices}, got {value!r}')
+
+
+def named_options(cls: T) -> T:
+    """Lets a class name near options where one is misspelt.
+
+    A class decorator, below that which registers the class. Known are the
+    arguments of ``__init__`` and, where it passes on others, of those above.
+
+    Args:
+        cls (type): Any class.
+
+    Returns:
+        type: The same, whose ``__init__`` raises TypeError for an option that
+        there is not.
+    """
+    init: Callable = cls.__init__
+
+    @wraps(init)
+    def checked(self: object, *args: object, **kwargs: object) -> None:
+        known = _options_of(type(self))
+        for name in kwargs:
+            if known is not None and name not in known:
+                near = difflib.get_close_matches(name, known, 3, 0.5)
+                hint = (
+                    f'did you mean {" or ".join(near)}?'
+                    if near
+                    else f'there are {", ".join(sorted(known))}'
+                )
+                raise TypeError(
+                    f'{type(self).__name__} has no option {name!r}; {hint}'
+                )
+        init(self, *args, **kwargs)
+
+    cls.__init__ = checked
+    return cls
+
+
+def _options_of(cls: type) -> set[str] | None:
+    """Names that may be given; None if any may."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if '__init__' not in vars(base) or base is object:
+            continue
+        parameters = [*signature(base.__init__).parameters.values()][1:]
+        names.update(x.name for x in parameters if x.kind in NAMED)
+        if all(x.kind is not Parameter.VAR_KEYWORD for x in parameters):
+            return names
+    return None

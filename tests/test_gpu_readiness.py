@@ -114,6 +114,7 @@ class Event:
 def gpu(monkeypatch):
     """New tensors are fake, those on 'cuda' too, and nothing may wait."""
     monkeypatch.setattr(torch.cuda, 'Event', Event)
+    monkeypatch.setattr(torch.cuda, 'device_of', lambda x: nullcontext())
     with (
         cuda_guard(),
         FakeTensorMode(allow_non_fake_inputs=True),
@@ -468,9 +469,6 @@ class TestNumberOfOperations:
                 tensors = [x for x in args if isinstance(x, torch.Tensor)]
                 assert all(x.device.type == 'cuda' for x in tensors)
 
-        monkeypatch.setattr(
-            torch.cuda, 'device_of', lambda tensor: nullcontext()
-        )
         problem, kernel = make_problem(96, 100, 30, gpu), Kernel()
         number = torch.full((96,), 0.01, dtype=torch.float64, device=gpu)
         number = number if epsilon == 'one per image' else 0.01

@@ -94,3 +94,9 @@ def test_tested_versions_are_the_pinned_ones():
     pins = (ROOT / 'requirements' / 'constraints.txt').read_text()
     for name, version in _host.STACKS['onedl'].items():
         assert re.search(rf'^{name}=={re.escape(version)}$', pins, re.M)
+
+
+def test_the_import_prints_nothing():
+    run = run_without(code='import mmdet_uot')
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == ''

@@ -54,9 +54,10 @@ def main(argv: list[str] | None = None) -> None:
 def check(cfg: Config, splits: tuple[str, ...]) -> int:
     """Prints what is found; returns the number of kinds of errors."""
     errors = 0
+    splits = [x for x in splits if cfg.get(f'{x}_dataloader') is not None]
+    if not splits:
+        raise ValueError('the config has no dataloader of these splits')
     for split in splits:
-        if cfg.get(f'{split}_dataloader') is None:
-            continue
         for heading, findings in check_split(cfg, split):
             print(heading)
             for line in findings.lines():

@@ -181,13 +181,15 @@ def check_images(
         try:
             with Image.open(path) as opened:
                 stored = opened.size
-                orientation = opened.getexif().get(ExifTags.Base.Orientation)
+                # Of a PNG they come after all pixels, and are rare.
+                exif = {} if opened.format == 'PNG' else opened.getexif()
         except UnidentifiedImageError:
             findings.warning('images of a format not looked into', name)
             continue
         except (OSError, SyntaxError):
             findings.error('image files that cannot be read', name)
             continue
+        orientation = exif.get(ExifTags.Base.Orientation)
         is_turned = turns and orientation in QUARTER_TURNS
         size = stored[::-1] if is_turned else stored
         said = image.get('width'), image.get('height')

@@ -3,6 +3,7 @@
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from .._options import named_options
 from .color_boxes import (
     CLASSES,
     PALETTE,
@@ -10,10 +11,12 @@ from .color_boxes import (
     annotation_file,
     ensure_split,
     image_dir,
+    refuse_misspelt,
 )
 
 
 @DATASETS.register_module()
+@named_options
 class ColorBoxesDataset(CocoDataset):
     """The synthetic Color Boxes dataset (Sec. 4.1 and Appendix I).
 
@@ -59,7 +62,8 @@ class ColorBoxesDataset(CocoDataset):
         ValueError: If an option is out of range or, when the annotations are
             loaded, the split on disk was made with other options.
         FileNotFoundError: If the split is not there and ``generate`` is
-            False, when the annotations are loaded.
+            False, or a folder of nearly the same name as ``data_root``, which
+            is not there, has it; when the annotations are loaded.
     """
 
     METAINFO = {'classes': CLASSES, 'palette': PALETTE}
@@ -111,6 +115,8 @@ class ColorBoxesDataset(CocoDataset):
         Returns:
             list[dict]: One entry per image, as CocoDataset makes them.
         """
+        if self.generate:
+            refuse_misspelt(self.data_root, self.split)
         ensure_split(
             self.data_root,
             self.split,

@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..assigners import PlanAssigner
 from ..matched_images.summary import (
     best_predictions,
@@ -39,6 +39,7 @@ LAST_TIME = 'matching/last_time'
 
 
 @HOOKS.register_module()
+@named_options
 class MatchingDiagnosticsHook(Hook):
     r"""Logs what becomes of the matching of some images over training.
 
@@ -76,7 +77,8 @@ class MatchingDiagnosticsHook(Hook):
     (Only mmdet's ``DynamicRoIHead``, which learns from what it sees, changes.)
     In distributed training all processes match the images, as losses of mmdet
     exchange averages, and the main one logs; the share of time is its own.
-    Whatever fails after the first step is one warning, and training goes on.
+    Beside what is wrong in the config before training (see below), failures
+    are one warning each, and training goes on.
 
     .. code-block:: python
 
@@ -136,6 +138,8 @@ class MatchingDiagnosticsHook(Hook):
         self.split, self.num_images = split, num_images
         self.interval, self.by_epoch = interval, by_epoch
         self.picture_interval, self.picture = picture_interval, picture
+        # Without them the hook does nothing.
+        self.samples: list[dict] = []
         self.failures: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
@@ -162,9 +166,16 @@ class MatchingDiagnosticsHook(Hook):
             for assigner in assigners
             if isinstance(assigner, PlanAssigner)
         ]
-        self.samples = load_images(runner.cfg, self.split, self.num_images)
-        # A model that cannot be recorded is an error now, not after an epoch.
-        self._match(runner, self.samples[:1])
+        # What the config lacks is an error now, not after an epoch.
+        try:
+            samples = load_images(runner.cfg, self.split, self.num_images)
+            self._match(runner, samples[:1])
+        except ValueError:
+            raise
+        except Exception as error:
+            self._warn(runner, 'no image can be matched', error)
+            return
+        self.samples = samples
         device = next(model.parameters()).device
         self.timer = MatchingTimer(assigners, device)
         self.bad_costs_before = self._count_bad_costs()
@@ -173,7 +184,8 @@ class MatchingDiagnosticsHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: object = None
     ) -> None:
         """Starts the clock."""
-        self.timer.start_step()
+        if self.samples:
+            self.timer.start_step()
 
     def after_train_iter(
         self,
@@ -183,6 +195,8 @@ class MatchingDiagnosticsHook(Hook):
         outputs: dict | None = None,
     ) -> None:
         """Stops the clock; without epochs, matches the images."""
+        if not self.samples:
+            return
         self.timer.end_step()
         if not self.by_epoch and self.every_n_train_iters(
             runner, self.interval
@@ -195,6 +209,8 @@ class MatchingDiagnosticsHook(Hook):
             self._diagnose(runner, runner.epoch + 1)
 
     def _diagnose(self, runner: Runner, step: int) -> None:
+        if not self.samples:
+            return
         try:
             self._measure(runner, step)
         except Exception as error:

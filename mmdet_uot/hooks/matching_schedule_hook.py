@@ -10,7 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..assigners import PlanAssigner
 
 __all__ = ['MatchingScheduleHook']
@@ -34,6 +34,7 @@ _SHAPES: dict[str, tuple[_Course, tuple[float, ...]]] = {
 
 
 @HOOKS.register_module()
+@named_options
 class MatchingScheduleHook(Hook):
     r"""Lets epsilon, tau1 or tau2 change over training.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmdet.registry import HOOKS
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 __all__ = ['ResumeHook']
 
@@ -31,8 +31,10 @@ class ResumeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Validates if that is due, and looks for what is left to train."""
-        self.is_training = True
         loop = runner.train_loop
+        if not isinstance(loop, (EpochBasedTrainLoop, IterBasedTrainLoop)):
+            return
+        self.is_training = True
         if loop.iter == 0:
             if is_main_process():
                 Path(runner.work_dir, LAST_VALIDATION).unlink(missing_ok=True)

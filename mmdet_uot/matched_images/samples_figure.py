@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import product, zip_longest
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 from mmdet.structures.bbox import get_box_tensor
 
 from ..visualization.links import add_boxes
@@ -35,7 +36,7 @@ def draw_samples(
         samples (Sequence[dict]): Of a dataset: ``inputs`` (C, H, W) and
             ``data_samples`` with ``gt_instances``.
         classes (Sequence[str], optional): Names that are written into the
-            boxes, by label. Defaults to None: no names.
+            boxes, by label, where there is room. Defaults to None: no names.
         title (str): Heading. Defaults to 'Samples'.
 
     Returns:
@@ -70,28 +71,54 @@ def draw_samples(
         # Seen on any image: white on black.
         add_boxes(axes, boxes, 'black', width=2.4)
         add_boxes(axes, boxes, 'white')
-        if classes is not None:
-            _add_names(axes, boxes, meta.gt_instances.labels.numpy(), classes)
         file = Path(meta.img_path).name
         objects = 'object' if len(boxes) == 1 else 'objects'
         axes.set_label(file)
         said = filter(None, (f'{file}: {len(boxes)} {objects}', note))
         axes.set_title('\n'.join(said), fontsize='small')
+    if classes is not None:
+        # The layout decides what has room.
+        figure.draw_without_rendering()
+        for axes, sample in zip(figure.axes, samples, strict=False):
+            gts = sample['data_samples'].gt_instances
+            names = [classes[label] for label in gts.labels]
+            left = _add_names(axes, get_box_tensor(gts.bboxes).numpy(), names)
+            if left:
+                axes.set_title(
+                    f'{axes.get_title()}, {left} unnamed', fontsize='small'
+                )
     return figure
 
 
-def _add_names(
-    axes: Axes, boxes: np.ndarray, labels: np.ndarray, classes: Sequence[str]
-) -> None:
-    for (left, top, *_), label in zip(boxes, labels, strict=True):
-        axes.annotate(
-            classes[label],
-            (left, top),
-            xytext=(1.5, -1.5),
+def _add_names(axes: Axes, boxes: np.ndarray, names: Sequence[str]) -> int:
+    """Writes names into corners of their boxes where there is room.
+
+    Returns:
+        int: How many have none.
+    """
+    panel = axes.get_window_extent()
+    taken: list[Bbox] = []
+    for box, name in zip(boxes, names, strict=True):
+        text = axes.annotate(
+            name,
+            box[:2],
+            xytext=(0, 0),
             textcoords='offset points',
-            va='top',
             fontsize=6.5,
             color='white',
             path_effects=[withStroke(linewidth=1.5, foreground='black')],
-            clip_on=True,
+            in_layout=False,
         )
+        for x, y in product((0, 2), (1, 3)):
+            text.xy = box[[x, y]]
+            text.set_position((1.5 - x * 1.5, (y - 2) * 1.5))
+            text.set_ha('right' if x else 'left')
+            text.set_va('bottom' if y == 3 else 'top')
+            place = text.get_window_extent()
+            is_inside = place.x0 >= panel.x0 and place.x1 <= panel.x1
+            if is_inside and not any(place.overlaps(x) for x in taken):
+                taken.append(place)
+                break
+        else:
+            text.remove()
+    return len(boxes) - len(taken)

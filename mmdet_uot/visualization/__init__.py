@@ -6,6 +6,7 @@
 - ``epochs_figure``: the matches of an image, epoch by epoch
 - ``grid_figure``: one problem over epsilon, tau1, tau2
 - ``curves_figure``: losses and metrics of trainings, from their logs
+- ``pixels``: images of any channels and dtype as red, green and blue
 
 These need matplotlib and :mod:`mmdet_uot.ot` alone. ``detector`` builds one
 of MMDetection, ``record`` asks it for its matching, ``samples`` loads the

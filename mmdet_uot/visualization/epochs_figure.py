@@ -18,6 +18,8 @@ __all__ = ['draw_epochs', 'kept_mass', 'kept_share']
 
 CELL = 0.9
 LEAST_ROWS = 7
+# Where no match stands out.
+SPREAD_ROWS = 12
 MOST_LINES = 40
 # Of ground truths, in all columns together.
 MOST_NAMES = 36
@@ -35,13 +37,14 @@ def draw_epochs(
     """Draws how the matches of one image change over epochs (Fig. 10).
 
     A bar is as long as the mass between a prediction and a ground truth;
-    blue is what was there in the epoch before, too.
+    blue is what was there in the epoch before, too. Where the mass is spread
+    so that all bars would be too short, they are longer, as a note says.
 
     Args:
         matchers (Mapping[str, Mapping[str, MatchedImage]]): The image per
             matcher (a row) and epoch (a column), each matcher with as many.
         min_mass (float): Predictions that never give a ground truth more than
-            this are left out. Defaults to 0.05.
+            this are left out, if any gives more. Defaults to 0.05.
         max_rows (int): Most predictions of a matcher to draw: the heaviest of
             each ground truth, then the second heaviest of each, and so on.
             Defaults to 30.
@@ -62,6 +65,9 @@ def draw_epochs(
     rows = {
         matcher: _rows(stack, min_mass, max_rows)
         for matcher, stack in weights.items()
+    }
+    scales = {
+        matcher: _scale(stack, min_mass) for matcher, stack in weights.items()
     }
     heights = [max(len(row), LEAST_ROWS) for row in rows.values()]
     columns = max(map(len, matchers.values()))
@@ -88,7 +94,8 @@ def draw_epochs(
             if column > 0:
                 heading += f'\n{kept_share(stack, column):.0%} kept'
             axes.set_title(heading, fontsize='medium')
-            _draw_epoch(axes, stack[:, shown], column, shown)
+            scale = scales[matcher]
+            _draw_epoch(axes, stack[:, shown] / scale, column, shown)
             _name_columns(axes, stack.shape[2], MOST_NAMES // columns)
             axes.tick_params(
                 length=0, labelsize='x-small', labelleft=column == 0
@@ -97,6 +104,8 @@ def draw_epochs(
                 axes.set_ylabel(
                     f'{len(shown)} of {stack.shape[1]}\npredictions'
                 )
+                if scale != 1:
+                    axes.set_xlabel(f'spread: a full cell is {scale:.2g}')
                 axes.annotate(
                     matcher,
                     (0, 1),
@@ -105,8 +114,8 @@ def draw_epochs(
                     textcoords='offset points',
                     fontweight='bold',
                 )
-            if len(shown) == 0:
-                _say_why(axes, stack, min_mass)
+            if stack.shape[2] == 0:
+                _say_why(axes)
     figure.legend(
         handles=[
             Patch(color=GRAY, label='matched mass (a full cell is 1)'),
@@ -161,9 +170,18 @@ def _stack(epochs: Sequence[MatchedImage]) -> np.ndarray:
 def _rows(weights: np.ndarray, min_mass: float, max_rows: int) -> np.ndarray:
     """Predictions that are ever matched, by ground truth, then by mass."""
     total = weights.sum(0)
-    ever = (weights.max((0, 2), initial=0) > min_mass).nonzero()[0]
+    most = weights.max((0, 2), initial=0)
+    if most.max(initial=0) <= min_mass:
+        min_mass, max_rows = 0, min(max_rows, SPREAD_ROWS)
+    ever = (most > min_mass).nonzero()[0]
     rows = ever[leading_rows(total[ever], max_rows)]
     return sort_rows(total, rows)
+
+
+def _scale(weights: np.ndarray, min_mass: float) -> float:
+    """The mass that fills a cell: 1, or the greatest if that is too little."""
+    most = weights.max(initial=0)
+    return float(most) if 0 < most <= min_mass else 1.0
 
 
 def _draw_epoch(
@@ -193,14 +211,12 @@ def _name_columns(axes: Axes, num_gts: int, most: int) -> None:
     axes.set_xticks(range(0, num_gts, step), names[::step])
 
 
-def _say_why(axes: Axes, weights: np.ndarray, min_mass: float) -> None:
+def _say_why(axes: Axes) -> None:
     """Writes into an empty panel why it is."""
-    _, n, M = weights.shape
-    spread = f'spread over\n{n} predictions:\nno pair above {min_mass:g}'
     axes.text(
         0.5,
         0.5,
-        spread if M else 'no ground\ntruths',
+        'no ground\ntruths',
         ha='center',
         va='center',
         fontsize='small',

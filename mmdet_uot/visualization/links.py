@@ -16,6 +16,7 @@ from .style import BLACK, BLUE, letters
 __all__ = [
     'BACKGROUND_SHARE',
     'LINE_WIDTH',
+    'MOST_DIGITS',
     'add_boxes',
     'add_ground_truths',
     'add_links',
@@ -29,6 +30,9 @@ __all__ = [
 LINE_WIDTH = 6.0
 # More do not fit into the mark of a prediction.
 MOST_DIGITS = 3
+# Least distance of numbers in diameters of marks, less than which they read
+# as one.
+SPACING = 1.5
 # Marks of a lesser share of background have white numbers.
 DARK = 0.4
 BACKGROUND_SHARE = LinearSegmentedColormap.from_list('', [BLUE, 'white'])
@@ -151,18 +155,24 @@ def add_numbers(
 
     Args:
         axes (Axes): Where.
-        boxes (np.ndarray): (n, 4), xyxy, in the order of their marks.
+        boxes (np.ndarray): (n, 4), xyxy, in the order of their marks; later
+            ones have their number first.
         background (np.ndarray): (n,) share of the mass.
-        names (Sequence[object]): n numbers; one that is wider than its mark
-            is left out.
+        names (Sequence[object]): n numbers of at most ``MOST_DIGITS``, the
+            width of a mark.
         size (float): Diameter of a mark in points.
         reach (float): The same in pixels of the image; a mark that a later
-            one covers has no number.
+            one covers has no number, nor one whose number would run into
+            another.
     """
     places = centers(boxes)
-    for index, (place, name) in enumerate(zip(places, names, strict=True)):
-        distance = np.linalg.norm(places[index + 1 :] - place, axis=1)
-        if (distance > reach).all() and len(str(name)) <= MOST_DIGITS:
+    written = np.empty((0, 2))
+    for index in range(len(places) - 1, -1, -1):
+        place, name = places[index], names[index]
+        covered = _is_near(place, places[index + 1 :], reach)
+        touches = _is_near(place, written, SPACING * reach)
+        if not covered and not touches:
+            written = np.vstack((written, place))
             axes.text(
                 *place,
                 name,
@@ -173,6 +183,10 @@ def add_numbers(
                 clip_on=True,
                 zorder=5,
             )
+
+
+def _is_near(place: np.ndarray, others: np.ndarray, reach: float) -> bool:
+    return bool((np.linalg.norm(others - place, axis=1) <= reach).any())
 
 
 def add_ground_truths(axes: Axes, boxes: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from .links import (
     BACKGROUND_SHARE,
     LINE_WIDTH,
+    MOST_DIGITS,
     add_boxes,
     add_ground_truths,
     add_links,
@@ -45,6 +46,7 @@ def draw_matching(
 
     A line is as wide as the mass :math:`N P_{ij}`. A prediction is the whiter
     the more of its mass goes to the background, and small if all of it does.
+    Up to a thousand predictions have their numbers where there is room.
 
     Args:
         matched (MatchedImage): The image and its plan.
@@ -122,14 +124,16 @@ def show_matching(
     has_mass = foreground > min_mass
     for part, size in ((~has_mass, 0.4 * mark), (has_mass, mark)):
         add_predictions(axes, preds[part], background[part], size=size)
-    add_numbers(
-        axes,
-        preds[has_mass],
-        background[has_mass],
-        shown[has_mass],
-        size=mark,
-        reach=mark / 72 * matched.picture.rgb.shape[1] / inches,
-    )
+    # All or none: some numbers among others would look chosen.
+    if len(matched.pred_boxes) <= 10**MOST_DIGITS:
+        add_numbers(
+            axes,
+            preds[has_mass],
+            background[has_mass],
+            shown[has_mass],
+            size=mark,
+            reach=mark / 72 * matched.picture.rgb.shape[1] / inches,
+        )
     total = matched.weights[:, :-1].sum()
     drawn = sum(links.get_linewidths()) / LINE_WIDTH
     return float(drawn / total) if total > 0 else 1.0

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from mmdet_uot.datasets import ColorBoxesDataset
 from mmdet_uot.datasets.color_boxes import (
     ColorBoxesOptions,
     annotation_file,
     ensure_split,
     image_dir,
+    refuse_misspelt,
 )
 
 REPOSITORY = Path(__file__).parents[2]
@@ -271,3 +273,40 @@ def test_wrong_arguments_are_named(tmp_path, kwargs, error, message):
     with pytest.raises(error, match=message):
         ensure_split(tmp_path, **{'split': 'train', **kwargs})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('there', 'asked', 'meant'),
+    [
+        ('data/color_boxes', 'data/color_boxs', 'data/color_boxes'),
+        ('data/color_boxes', 'data/colour_boxes', 'data/color_boxes'),
+        ('data/color_boxes_cpu', 'data/color_boxes_cp', 'color_boxes_cpu'),
+        ('data/color_boxes', 'dat/color_boxes', 'data/color_boxes'),
+        ('data/color_boxes', 'data/color_boxes', None),
+        ('data/color_boxes', 'data/color_boxes_cpu', None),
+        ('data/color_boxes_cpu', 'data/color_boxes', None),
+        ('data/color_boxes_1', 'data/color_boxes_2', None),
+        ('data/color_boxes', 'data/other', None),
+        ('data', 'deep/er/data', None),
+    ],
+)
+def test_a_misspelt_folder_is_an_error(
+    there, asked, meant, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / there / 'val').mkdir(parents=True)
+    refuse_misspelt(asked, 'train')
+    if meant is None:
+        refuse_misspelt(asked, 'val')
+        return
+    with pytest.raises(FileNotFoundError, match=f'did you mean .*{meant}'):
+        refuse_misspelt(asked, 'val')
+    (tmp_path / asked).mkdir(parents=True)
+    refuse_misspelt(asked, 'val')
+
+
+def test_the_data_set_does_not_make_a_misspelt_one(small_root):
+    root = small_root.parent / small_root.name.replace('color', 'colour')
+    with pytest.raises(FileNotFoundError, match='did you mean'):
+        ColorBoxesDataset(data_root=str(root), num_images=1)
+    assert not root.exists()

@@ -415,6 +415,7 @@ def fail(*_, **__):
     [
         ('draw_matching', 'no picture was drawn: RuntimeError: halt'),
         ('describe', 'the matching was not measured: RuntimeError: halt'),
+        ('match_images', 'no image can be matched: RuntimeError: halt'),
     ],
 )
 def test_a_failure_is_one_warning(broken, said, make_runner, monkeypatch):
@@ -433,8 +434,7 @@ def test_the_log_of_bad_costs_is_put_back_after_an_error(
     builder = runner.model.bbox_head.assigner.cost
     log = builder.log
     monkeypatch.setattr(matching_diagnostics_hook, 'match_images', fail)
-    with pytest.raises(RuntimeError, match='halt'):
-        runner.train()
+    runner.train()
     assert builder.log is log
 
 

@@ -1,6 +1,7 @@
 """Images of a config and their boxes."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -141,6 +142,28 @@ def test_names_are_those_of_the_labels(axes_of):
     }
     without = axes_of(draw_samples(SAMPLES))
     assert not any(panel.texts for panel in without.values())
+
+
+def test_names_do_not_overlap_and_those_left_out_are_counted(axes_of):
+    boxes = [[10 * i, 40 + i, 10 * i + 20, 60 + i] for i in range(8)] * 2
+    figure = draw_samples(
+        [sample_of(boxes, [0] * 16, 'x.png', size=(120, 120))],
+        classes=['mediumspringgreen'],
+    )
+    to_rgb(figure)
+    texts = axes_of(figure)['x.png'].texts
+    places = [text.get_window_extent() for text in texts]
+    assert 0 < len(texts) < 16
+    assert not any(a.overlaps(b) for a, b in combinations(places, 2))
+    title = axes_of(figure)['x.png'].get_title()
+    assert title == f'x.png: 16 objects, {16 - len(texts)} unnamed'
+
+
+def test_other_images_say_how_they_are_shown(axes_of):
+    sample = sample_of([], [], 'x.png')
+    sample['inputs'] = torch.full((5, 30, 40), 9, dtype=torch.uint8)
+    title = axes_of(draw_samples([sample]))['x.png'].get_title()
+    assert title.endswith('bands 3, 2, 1 of 5 as red, green, blue')
 
 
 @pytest.mark.parametrize('value', [0, 128, 255])

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.tools import load_tool
 from mmengine.config import Config
+from mmengine.runner import ValLoop
 
 from mmdet_uot import _tools
 
@@ -209,6 +210,131 @@ def test_an_interruption_is_one_line_that_says_how_to_go_on(
     monkeypatch.setattr(type(train.build_runner(built[0])), 'train', interrupt)
     with pytest.raises(SystemExit, match='--resume .* work_dirs/tiny$'):
         train.main([config])
+
+
+@pytest.fixture
+def validations(config, monkeypatch):
+    """Iterations after which the training validates, which can be broken."""
+    with open(config, 'a') as file:
+        file.write(
+            'val_dataloader = test_dataloader\n'
+            'val_evaluator = test_evaluator\n'
+            "val_cfg = dict(type='ValLoop')\n"
+        )
+    stock = ValLoop.run
+
+    def run(self):
+        seen.append(self.runner.iter)
+        if seen.broken:
+            raise KeyboardInterrupt
+        return stock(self)
+
+    class Seen(list):
+        broken = False
+
+    seen = Seen()
+    monkeypatch.setattr(ValLoop, 'run', run)
+    return seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loop', ['EpochBased', 'IterBased'])
+def test_an_interrupted_validation_is_made_up(
+    train, config, validations, loop
+):
+    if loop == 'IterBased':
+        text = Path(config).read_text()
+        Path(config).write_text(
+            text.replace(
+                "type='EpochBasedTrainLoop', max_epochs=1",
+                "type='IterBasedTrainLoop', max_iters=1, val_interval=1",
+            )
+            + 'default_hooks = dict(checkpoint=dict(by_epoch=False))\n'
+        )
+    validations.broken = True
+    with pytest.raises(SystemExit, match='interrupted'):
+        train.main([config])
+    validations.broken = False
+    train.main([config, '--resume'])
+    assert validations == [1, 1]
+    logs = Path('work_dirs/tiny').glob('2*/*.log')
+    texts = [file.read_text() for file in logs]
+    assert sum('Nothing is left to train' in text for text in texts) == 1
+    # Once is enough.
+    train.main([config, '--resume'])
+    assert validations == [1, 1]
+    # A training that starts anew knows nothing of it.
+    validations.broken = True
+    with pytest.raises(SystemExit, match='interrupted'):
+        train.main([config])
+    validations.broken = False
+    train.main([config, '--resume'])
+    assert validations == [1, 1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('loop', ['EpochBased', 'IterBased'])
+def test_fewer_images_than_a_batch_are_an_error(train, config, loop):
+    change = ['train_dataloader.drop_last=True']
+    if loop == 'IterBased':
+        text = Path(config).read_text()
+        Path(config).write_text(
+            text.replace(
+                "type='EpochBasedTrainLoop', max_epochs=1",
+                "type='IterBasedTrainLoop', max_iters=1",
+            )
+        )
+    change.append('train_dataloader.batch_size=3')
+    with pytest.raises(SystemExit, match='2 images, fewer than batch_size=3'):
+        train.main([config, '--cfg-options', *change])
+    assert not list(Path('work_dirs/tiny').glob('*.pth'))
+    if loop == 'IterBased':
+        # It shows two images three at a time.
+        again = 'train_dataloader.sampler.type=InfiniteSampler'
+        train.main([config, '--cfg-options', *change, again])
+
+
+def test_no_images_are_an_error(train, config):
+    change = 'train_dataloader.dataset.indices=0'
+    with pytest.raises(SystemExit, match='has no images, or none that it'):
+        train.main([config, '--cfg-options', change])
+
+
+@pytest.mark.slow
+def test_faults_of_the_input_are_one_line(train, config, tmp_path):
+    with pytest.raises(SystemExit, match='No such file.*nothing.json') as end:
+        train.main(
+            [
+                config,
+                '--cfg-options',
+                'train_dataloader.dataset.ann_file=nothing.json',
+            ]
+        )
+    assert '\n' not in str(end.value)
+    (tmp_path / '1.png').unlink()
+    with pytest.raises(SystemExit, match='No such file.*1.png') as end:
+        train.main([config, '--cfg-options', 'train_dataloader.num_workers=1'])
+    assert '\n' not in str(end.value)
+    with pytest.raises(FileNotFoundError):
+        train.main([config, '--traceback'])
+
+
+@pytest.mark.slow
+def test_what_fails_in_a_step_keeps_its_traceback(train, config, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError('halt')
+
+    monkeypatch.setattr('mmdet.models.RetinaNet.loss', fail)
+    with pytest.raises(ValueError, match='halt'):
+        train.main([config])
+
+
+@pytest.mark.slow
+def test_results_are_written_into_the_given_work_dir(train, test, config):
+    train.main([config, '--work-dir=elsewhere'])
+    test.main([config, 'elsewhere'])
+    assert not Path('work_dirs').exists()
+    assert len([*Path('elsewhere').glob('2*/2*.json')]) == 1
 
 
 def test_unknown_config_suggests_near_names(train, config, tmp_path):

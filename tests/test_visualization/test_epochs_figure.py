@@ -91,13 +91,17 @@ def test_each_matcher_has_a_row_of_panels_and_predictions_of_its_own(
         assert matcher in [text.get_text() for text in panels[0].texts]
 
 
-def test_a_match_too_thin_to_draw_says_so(match, axes_of):
+def test_a_thin_match_is_drawn_larger_and_says_so(match, axes_of):
     thin = match(N=100, M=2, epsilon=1)
     axes = axes_of(draw_epochs({'soft': {'1': thin, '2': thin}}))
-    assert axes['soft, 1'].texts[0].get_text().split() == ['soft']
-    for name in ('soft, 1', 'soft, 2'):
-        text = axes[name].texts[-1].get_text()
-        assert text == 'spread over\n100 predictions:\nno pair above 0.05'
+    weights = thin.weights[:, :-1]
+    panel = axes['soft, 1']
+    drawn = weights_of(panel, GRAY)
+    assert drawn.max() == pytest.approx(1)
+    expected = weights[rows_of(panel)] / weights.max()
+    np.testing.assert_allclose(drawn, expected, atol=1e-6)
+    note = f'spread: a full cell is {weights.max():.2g}'
+    assert panel.get_xlabel() == note
 
 
 def test_the_legend_says_what_colours_are(epochs):

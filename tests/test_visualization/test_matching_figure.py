@@ -137,6 +137,12 @@ def test_no_number_is_written_where_it_could_not_be_read(match, axes_of):
     axes = axes_of(draw_matching(replace(matched, pred_boxes=boxes)))['image']
     # Only the mark on top of the others is numbered.
     assert len(axes.texts) == 3 + 1
+    # Numbers side by side would read as one.
+    mark = 11 / 72 * 160 / 8.8
+    beside = boxes + 1.2 * mark * torch.tensor([[0.0], [1.0], [2.0]])
+    beside[:, 1::2] = boxes[:, 1::2]
+    axes = axes_of(draw_matching(replace(matched, pred_boxes=beside)))['image']
+    assert len(axes.texts) == 3 + 2
     # Four digits are wider than a mark.
     boxes = torch.zeros(1001, 4)
     plan = TransportPlan.from_indices(

@@ -11,7 +11,7 @@ from .options import ColorBoxesOptions
 from .palette import CLASSES, PALETTE
 from .render import render_scene
 from .scene import SPLITS, Scene, image_rng, sample_scene
-from .storage import ensure_split
+from .storage import ensure_split, refuse_misspelt
 
 __all__ = [
     'CLASSES',
@@ -24,6 +24,7 @@ __all__ = [
     'ensure_split',
     'image_dir',
     'image_rng',
+    'refuse_misspelt',
     'render_scene',
     'sample_scene',
 ]

@@ -5,8 +5,10 @@ its annotations are moved in place, then its image folder, each in one rename:
 a split whose image folder exists is whole, whatever interrupted the process.
 """
 
+import difflib
 import json
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -90,6 +92,44 @@ def ensure_split(
             if not images.exists():
                 _make_split(root, split, wanted, options, workers)
     check_split(root, split, wanted)
+
+
+def refuse_misspelt(root: str | os.PathLike, split: str) -> None:
+    """Raise if a folder is not there, but one of nearly its name has a split.
+
+    Names that differ in their numbers or in what follows ``_``, ``-`` or a
+    dot do not count as near.
+
+    Args:
+        root (str | os.PathLike): Folder of the set.
+        split (str): 'train' or 'val'.
+
+    Raises:
+        FileNotFoundError: Names both folders.
+    """
+    root = Path(os.path.abspath(root))
+    missing = root
+    while not missing.parent.exists():
+        missing = missing.parent
+    if missing.exists():
+        return
+    names = {
+        re.sub(r'\d', '', folder.name): folder
+        for folder in missing.parent.iterdir()
+        if (folder / root.relative_to(missing) / image_dir(split)).is_dir()
+    }
+    name = re.sub(r'\d', '', missing.name)
+    names.pop(name, None)
+    for near in difflib.get_close_matches(name, names, cutoff=0.8):
+        if not re.match(r'[_.-]', near.removeprefix(name)) and not re.match(
+            r'[_.-]', name.removeprefix(near)
+        ):
+            other = names[near] / root.relative_to(missing)
+            raise FileNotFoundError(
+                f'data_root={os.path.relpath(root)!r} is not there; did you '
+                f'mean {os.path.relpath(other)!r}? To have Color Boxes made '
+                f'there all the same: mkdir -p {root}'
+            )
 
 
 def _available_cores() -> int:
