@@ -101,7 +101,8 @@ class PlanAssigner(BaseAssigner):
         """Masses and solver of which some numbers differ.
 
         Args:
-            **numbers: Some of tau1, tau2 and the options of the solver.
+            **numbers: Some of tau1, tau2, gt_mass and the options of the
+                solver.
 
         Returns:
             tuple[Mass, Solver]: With the others as they were.
@@ -109,8 +110,9 @@ class PlanAssigner(BaseAssigner):
         Raises:
             ValueError: If they do not take the numbers together.
         """
-        taus = {k: numbers.pop(k) for k in ('tau1', 'tau2') if k in numbers}
-        mass = replace(self.mass, **taus)
+        names = numbers.keys() & {'tau1', 'tau2', 'gt_mass'}
+        masses = {name: numbers.pop(name) for name in names}
+        mass = replace(self.mass, **masses)
         try:
             solver = replace(self.solver, **numbers)
         except TypeError:
@@ -242,7 +244,8 @@ class PlanAssigner(BaseAssigner):
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
         """
-        return self.mass(self.cost(batch, batch_ignore, self.solver.is_exact))
+        costs = self.cost(batch, batch_ignore, self.solver.is_exact)
+        return self.mass(costs, batch)
 
     def solve(
         self, problem: MatchingProblem, overwrite_cost: bool = False

@@ -9,7 +9,7 @@ from mmdet.registry import TASK_UTILS
 
 from .._options import check_choice
 from ..costs.matching_cost import BackgroundCost, MatchingCost
-from ..masses import Mass
+from ..masses import GtMass, Mass
 from ..ot import (
     PRESETS,
     DualSoftmaxSolver,
@@ -43,7 +43,8 @@ class UOTAssigner(PlanAssigner):
             ``'ssd_two_stage'``, ``'softmax_over_ground_truths'``,
             ``'softmax_over_predictions'``, ``'dual_softmax'`` or
             ``'balanced'``. Defaults to None.
-        tau1 (float | str, optional): See :class:`Mass`, as ``tau2``.
+        tau1 (float | str, optional): See :class:`Mass`, as ``tau2`` and
+            ``gt_mass``.
         epsilon (float, optional): See :class:`ScalingSolver`, as
             ``epsilon0``, ``epsilon_rule`` and ``num_iters``. 0 asks for the
             exact matcher of the corner (tau1, tau2).
@@ -64,6 +65,7 @@ class UOTAssigner(PlanAssigner):
         preset: str | None = None,
         tau1: float | str | None = None,
         tau2: float | str | None = None,
+        gt_mass: GtMass = 1.0,
         epsilon: float | None = None,
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
@@ -79,6 +81,7 @@ class UOTAssigner(PlanAssigner):
             preset=preset,
             tau1=tau1,
             tau2=tau2,
+            gt_mass=gt_mass,
             epsilon=epsilon,
             epsilon0=epsilon0,
             epsilon_rule=epsilon_rule,
@@ -113,6 +116,7 @@ def _translate(
     preset: str | None,
     tau1: float | str | None,
     tau2: float | str | None,
+    gt_mass: GtMass,
     **scaling: Any,
 ) -> tuple[Mass, Solver]:
     """Flat options to the objects that own them."""
@@ -125,6 +129,7 @@ def _translate(
     mass = Mass(
         tau1=100.0 if tau1 is None else tau1,
         tau2=0.01 if tau2 is None else tau2,
+        gt_mass=gt_mass,
     )
     return mass, _solver(fixed, **scaling)
 

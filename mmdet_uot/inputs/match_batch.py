@@ -132,6 +132,10 @@ class MatchBatch:
         labels = self.ground_truths.labels(self.num_classes)
         return self._of_entries(labels)
 
+    def gt_field(self, name: str) -> Tensor:
+        """(B, M) float32 numbers, a field of the instances; 0 as padding."""
+        return self._of_entries(self.ground_truths.numbers(name))
+
     @cached_property
     def image_sizes(self) -> Tensor:
         """(B, 1, 4) width, height, width, height in pixels."""

@@ -32,7 +32,9 @@ class MatchingTimer:
     def __init__(
         self, assigners: Sequence[BaseAssigner], device: torch.device
     ) -> None:
-        self.clock = _GPUClock(device) if device.type == 'cuda' else _HostClock()
+        self.clock = (
+            _GPUClock(device) if device.type == 'cuda' else _HostClock()
+        )
         self.timed_methods = [
             (assigner, name, self._timed(getattr(assigner, name)))
             for assigner in assigners

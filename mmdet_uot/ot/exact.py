@@ -11,6 +11,7 @@ from torch import Tensor
 from .assignment import assign_one_to_one
 from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
+from .repeat import asked_counts, repeat_columns
 
 __all__ = [
     'EXACT_CORNERS',
@@ -29,9 +30,9 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
         \min_\sigma \sum_j C_{\sigma(j), j} - C_{\sigma(j), \emptyset}
 
     over the one-to-one matchings of all ground truths, or of as many as there
-    are predictions. With a constant background cost this is the minimum of
-    the costs themselves. Solved on the CPU by SciPy; masses only tell which
-    entries are padding.
+    are predictions. A ground truth with the mass of k predictions counts k
+    times; fractions are rounded up. With a constant background cost this is
+    the minimum of the costs themselves. Solved on the CPU by SciPy.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -42,12 +43,12 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     cost = problem.cost.double()
     # Differences, so that a constant background cancels without rounding.
     background = cost[..., -1:] - cost[:, :1, -1:]
-    indices = assign_one_to_one(
+    price, live, copies = repeat_columns(
         cost[..., :-1] - background,
-        problem.pred_mass > 0,
-        problem.gt_mass[:, :-1] > 0,
+        asked_counts(problem.pred_mass, problem.gt_mass),
     )
-    return _hard_plan(problem, indices)
+    indices = assign_one_to_one(price, problem.pred_mass > 0, live)
+    return _hard_plan(problem, indices.div(copies, rounding_mode='floor'))
 
 
 def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:

@@ -48,9 +48,11 @@ class MatchingProblem:
         \alpha = \tfrac{1}{N} [1, \dots, 1], \qquad
         \beta = \tfrac{1}{N} [1, \dots, 1, N - n].
 
-    With more ground truths than predictions the background mass would be
-    negative. The background then has no mass and the ground truths share the
-    mass of the predictions evenly, :math:`\beta_j = 1 / n`.
+    A ground truth may ask for the mass of :math:`k_j` predictions instead of
+    one, :math:`\beta_j = k_j / N`; the background has the rest, :math:`(N -
+    \sum_j k_j) / N`. Where they ask for more than there is, the background
+    has no mass and the ground truths share that of the predictions in
+    proportion, :math:`\beta_j = k_j / \sum_j k_j`.
 
     An entry of mass zero is padding: whatever its costs hold (NaN included),
     it receives no mass and changes nothing elsewhere. Any other cost that is
@@ -241,8 +243,10 @@ class MatchingProblem:
         pred_valid: Tensor,
         max_cost: float = math.inf,
         num_preds: Sequence[int] | None = None,
+        asked: float | Tensor = 1.0,
+        most_asked: int | None = 1,
     ) -> MatchingProblem:
-        """Adds the masses of Prop. 1 to finite costs.
+        """Adds masses to finite costs; those of Prop. 1 by default.
 
         Args:
             cost (Tensor): (B, N, M + 1) finite float32 or float64 costs,
@@ -254,22 +258,31 @@ class MatchingProblem:
                 inf.
             num_preds (Sequence[int], optional): Numbers of predictions that
                 take part, where they are known. Defaults to None.
+            asked (float | Tensor): How many predictions a ground truth asks
+                for, :math:`k_j`: one number, or (B, M). Defaults to 1.
+            most_asked (int, optional): What ``asked`` does not exceed, if it
+                is whole numbers; None if it may not be. Defaults to 1.
 
         Returns:
             MatchingProblem: The problem.
         """
         n_pred = pred_valid.sum(1, keepdim=True).to(cost.dtype)
-        n_gt = gt_valid.sum(1, keepdim=True).to(cost.dtype)
+        wanted = gt_valid.to(cost.dtype) * asked
+        n_wanted = wanted.sum(1, keepdim=True)
         unit = 1 / n_pred.clamp(min=1)
-        share = (n_pred > 0) / torch.maximum(n_pred, n_gt).clamp(min=1)
-        background_mass = (n_pred - n_gt).clamp(min=0) * unit
+        share = (n_pred > 0) / torch.maximum(n_pred, n_wanted).clamp(min=1)
+        background_mass = (n_pred - n_wanted).clamp(min=0) * unit
+        ratio = math.inf
+        if most_asked is not None:
+            N, columns = cost.shape[1:]
+            ratio = float(max(N, columns * most_asked, 1))
         return cls(
             cost=cost,
             pred_mass=pred_valid * unit,
-            gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
+            gt_mass=torch.cat((wanted * share, background_mass), dim=1),
             bounds=Bounds(
                 max_cost=max_cost,
-                mass_ratio=float(max(*cost.shape[1:], 1)),
+                mass_ratio=ratio,
                 finite_padding=True,
                 num_preds=None if num_preds is None else tuple(num_preds),
             ),
