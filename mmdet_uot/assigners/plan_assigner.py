@@ -23,6 +23,7 @@ from ..inputs.instances import check_instances
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
 from ..ot import (
+    CheapestSolver,
     DualSoftmaxSolver,
     ExactSolver,
     MatchingProblem,
@@ -38,7 +39,13 @@ from .hard_view import HardView
 __all__ = ['PlanAssigner']
 
 # The solvers themselves know nothing of mmdet.
-for _solver in (DualSoftmaxSolver, ExactSolver, ScalingSolver, TwoStageSolver):
+for _solver in (
+    CheapestSolver,
+    DualSoftmaxSolver,
+    ExactSolver,
+    ScalingSolver,
+    TwoStageSolver,
+):
     TASK_UTILS.register_module(module=_solver)
 
 
@@ -57,8 +64,8 @@ class PlanAssigner(BaseAssigner):
         mass (dict | Mass, optional): Config of a :class:`Mass`, or one.
             Defaults to the paper's for SSD.
         solver (dict | Solver, optional): Config of a ``ScalingSolver``, which
-            is the default type, ``ExactSolver``, ``TwoStageSolver`` or
-            ``DualSoftmaxSolver``, or one.
+            is the default type, ``ExactSolver``, ``TwoStageSolver``,
+            ``CheapestSolver`` or ``DualSoftmaxSolver``, or one.
         view (dict | HardView, optional): Config of a :class:`HardView`, or
             one.
         memory_budget (int): Bytes that the matching may take. What needs

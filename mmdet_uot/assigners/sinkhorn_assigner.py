@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdet.registry import TASK_UTILS
 
+from ..costs.matching_cost import BackgroundCost
 from ..masses import GtMass
 from .uot_assigner import UOTAssigner
 
@@ -34,9 +35,8 @@ class SinkhornAssigner(UOTAssigner):
         self,
         *,
         match_costs: Sequence[dict] | dict | None = None,
-        background_cost: float
-        | Sequence[float]
-        | Sequence[tuple[float, int]] = 0.0,
+        background_cost: BackgroundCost = 0.0,
+        candidates: Sequence[dict] | dict | None = None,
         gt_mass: GtMass = 1.0,
         epsilon: float | None = None,
         epsilon0: float | None = None,
@@ -53,6 +53,7 @@ class SinkhornAssigner(UOTAssigner):
             match_costs=match_costs,
             background_cost=background_cost,
             preset='balanced' if epsilon != 0 else 'hungarian',
+            candidates=candidates,
             gt_mass=gt_mass,
             epsilon=epsilon or None,
             epsilon0=epsilon0,

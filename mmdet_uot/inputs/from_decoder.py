@@ -68,6 +68,18 @@ class TensorBatch(MatchBatch):
         """Columns of the scores."""
         return self.scores.shape[2]
 
+    @property
+    def priors(self) -> Tensor:
+        """Queries have none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            'candidates by priors need anchors or points, which the queries '
+            "of a decoder are not; take dict(type='IoUAbove')"
+        )
+
     @cached_property
     def preds(self) -> list[InstanceData]:
         """The predictions of each entry, for costs that take one image."""

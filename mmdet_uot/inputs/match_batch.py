@@ -30,6 +30,7 @@ class MatchBatch:
     num_preds: list[int]
     boxes: Tensor
     scores: Tensor
+    priors: Tensor
     preds: list[InstanceData]
 
     def __init__(self, ground_truths: GroundTruths, layers: int = 1) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from ..costs.candidates import build_candidates
 from ..costs.paper_costs import OneMinusIoUCost
 from ..costs.whole_batch import add_cost
 from ..inputs.match_batch import MatchBatch
@@ -46,6 +47,11 @@ class DynamicMass:
 
     Args:
         top (int): Number q of IoUs that are added up. Defaults to 10.
+        candidates (list[dict] | dict, optional): Rules for the predictions
+            whose IoUs count, as those of :class:`MatchingCost`. Defaults to
+            None, all.
+        shared (bool): Whether a candidate of any ground truth counts for all,
+            as in SimOTA, rather than for its own. Defaults to False.
 
     Attributes:
         most_asked (int): No ground truth asks for more; all numbers are
@@ -55,12 +61,20 @@ class DynamicMass:
         ValueError: If ``top`` is less than 1.
     """
 
-    def __init__(self, *, top: int = 10) -> None:
+    def __init__(
+        self,
+        *,
+        top: int = 10,
+        candidates: Sequence[dict] | dict | None = None,
+        shared: bool = False,
+    ) -> None:
         if not isinstance(top, int) or top < 1:
             raise ValueError(
                 f'top must be a whole number of at least 1, got {top!r}'
             )
         self.top = self.most_asked = top
+        self.candidates = build_candidates(candidates)
+        self.shared = shared
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """Computes the numbers of a batch.
@@ -82,6 +96,12 @@ class DynamicMass:
         left_out = ~batch.pred_valid()
         if may_hold(left_out):
             ious.masked_fill_(left_out.unsqueeze(1), 0.0)
+        if self.candidates is not None:
+            counts = self.candidates(batch)
+            counts &= batch.gt_valid().unsqueeze(2)
+            if self.shared:
+                counts = counts.any(1, keepdim=True)
+            ious.masked_fill_(~counts, 0.0)
         return ious.nan_to_num_(0.0) if may_hold(may_be_bad) else ious
 
     def _sum_of_greatest(self, values: Tensor) -> Tensor:

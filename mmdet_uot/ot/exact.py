@@ -32,7 +32,8 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     over the one-to-one matchings of all ground truths, or of as many as there
     are predictions. A ground truth with the mass of k predictions counts k
     times; fractions are rounded up. With a constant background cost this is
-    the minimum of the costs themselves. Solved on the CPU by SciPy.
+    the minimum of the costs themselves. Of pairs that are excluded as few as
+    possible are left over, unmatched. Solved on the CPU by SciPy.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -43,12 +44,19 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     cost = problem.cost.double()
     # Differences, so that a constant background cancels without rounding.
     background = cost[..., -1:] - cost[:, :1, -1:]
+    price = cost[..., :-1] - background
+    excluded = price.isinf() if problem.bounds.excludes else None
+    if excluded is not None:
+        price = _forbid(price, excluded)
     price, live, copies = repeat_columns(
-        cost[..., :-1] - background,
-        asked_counts(problem.pred_mass, problem.gt_mass),
+        price, asked_counts(problem.pred_mass, problem.gt_mass)
     )
     indices = assign_one_to_one(price, problem.pred_mass > 0, live)
-    return _hard_plan(problem, indices.div(copies, rounding_mode='floor'))
+    indices = indices.div(copies, rounding_mode='floor')
+    if excluded is not None and excluded.numel():
+        forbidden = excluded.gather(2, indices.clamp(min=0).unsqueeze(2))
+        indices = indices.masked_fill(forbidden.squeeze(2), -1)
+    return _hard_plan(problem, indices)
 
 
 def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:
@@ -145,6 +153,13 @@ def check_corner(tau1: float, tau2: float) -> None:
             f'epsilon=0 with tau1={tau1}, tau2={tau2} has no exact matcher; '
             f'use one of (tau1, tau2) = {list(EXACT_CORNERS)}, or epsilon > 0'
         )
+
+
+def _forbid(price: Tensor, excluded: Tensor) -> Tensor:
+    """A price that one excluded pair less is worth all others."""
+    price = price.masked_fill(excluded, 0.0)
+    most = price.abs().sum((1, 2), keepdim=True) + 1
+    return torch.where(excluded, 2 * most, price)
 
 
 def _without_padding(problem: MatchingProblem) -> Tensor:

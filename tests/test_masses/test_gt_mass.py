@@ -169,7 +169,7 @@ def test_dynamic_mass_of_few_and_of_many_predictions(N, draw):
     [
         (0, 'gt_mass must be a positive and finite number of predictions'),
         (float('inf'), 'got inf; 1 asks for one'),
-        (None, 'gt_mass must be a number, a field of gt_instances or'),
+        ([1], 'gt_mass must be a number, a field of gt_instances or'),
         (True, 'got True'),
         (dict(type='DynamicMass', top=0), 'top must be a whole number of at'),
     ],
