@@ -15,8 +15,17 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
-C_FILES = ('match_costs', 'parallel', 'scaling')
-HEADERS = ('elementary', 'parallel', 'scaling_loops')
+C_FILES = ('match_costs', 'parallel', 'scaling', 'sparse_scaling')
+HEADERS = (
+    'elementary',
+    'elementary_double',
+    'overlap',
+    'parallel',
+    'relaxation',
+    'scaling_loops',
+    'sparse_boxes',
+    'sparse_loops',
+)
 # What sets up or measures a source tree.
 NOT_COPIED = (
     '__pycache__',
@@ -106,6 +115,7 @@ setup(
             'mmcv>=2.1.0,<2.2',
             'mmengine>=0.10.7,<1',
         ],
+        'exact': ['lapx>=0.11'],
         'tests': ['hypothesis>=6.100', 'POT>=0.9.6', 'pytest>=8'],
     },
     cmdclass={'build_py': BuildWithMimFiles},

@@ -37,7 +37,7 @@ def named_options(cls: T) -> T:
 
     @wraps(init)
     def checked(self: object, *args: object, **kwargs: object) -> None:
-        known = _options_of(type(self))
+        known = _options_of(cls)
         for name in kwargs:
             if known is not None and name not in known:
                 near = difflib.get_close_matches(name, known, 3, 0.5)

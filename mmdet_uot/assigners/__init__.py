@@ -2,8 +2,10 @@
 
 - ``plan_assigner``: a cost, masses, a solver and a view make a plan
 - ``uot_assigner``, ``sinkhorn_assigner``: the same with flat options
+- ``watch``: what the matching of a training leaves out
 - ``any_assigner``: what heads call, with our assigners and mmdet's
 - ``hard_view``: a plan as what stock heads expect
+- ``find``: the assigners of a model
 """
 
 from .._host import check_host
@@ -19,6 +21,7 @@ from ..costs import (
 from ..masses import Mass
 from ..ot import PRESETS
 from .any_assigner import match_batch, match_layers
+from .find import find_assigners
 from .hard_view import HardView
 from .plan_assigner import PlanAssigner
 from .sinkhorn_assigner import SinkhornAssigner
@@ -35,6 +38,7 @@ __all__ = [
     'PlanAssigner',
     'SinkhornAssigner',
     'UOTAssigner',
+    'find_assigners',
     'match_batch',
     'match_layers',
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.registry import TASK_UTILS
@@ -9,7 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps, get_box_tensor
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..inputs.bad_numbers import is_good_box
 from ..inputs.instances import fields
 from ..masses import Mass
@@ -23,6 +25,7 @@ HARD_VIEWS = ('best_ground_truth', 'best_prediction', 'one_to_one')
 
 
 @TASK_UTILS.register_module()
+@named_options
 class HardView:
     """What stock heads and samplers get of a plan.
 
@@ -88,8 +91,10 @@ def _view_of(tau1: float, tau2: float) -> str:
 class _Result(AssignResult):
     """Keeps ground truths that take no part from becoming proposals."""
 
-    def __init__(self, *args, may_be_sampled: Tensor | None, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, *, may_be_sampled: Tensor | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
         self.may_be_sampled = may_be_sampled
 
     def add_gt_(self, gt_labels: Tensor) -> None:

@@ -16,6 +16,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .._options import named_options
 from ..costs.matching_cost import MatchingCost
 from ..inputs.from_decoder import TensorBatch
 from ..inputs.from_instances import InstanceBatch
@@ -34,7 +35,9 @@ from ..ot import (
     concatenate,
     full_precision,
 )
+from .by_overlaps import match_overlaps
 from .hard_view import HardView
+from .watch import MatchingWatch
 
 __all__ = ['PlanAssigner']
 
@@ -50,6 +53,7 @@ for _solver in (
 
 
 @TASK_UTILS.register_module()
+@named_options
 class PlanAssigner(BaseAssigner):
     """Assigns by a transport plan: what pairs cost, masses, solver, view.
 
@@ -98,6 +102,7 @@ class PlanAssigner(BaseAssigner):
                 f'{memory_budget!r}'
             )
         self.memory_budget = memory_budget
+        self.watch = MatchingWatch(self.cost)
 
     @property
     def match_costs(self) -> list[BaseMatchCost]:
@@ -211,7 +216,7 @@ class PlanAssigner(BaseAssigner):
         gt_instances: InstanceData,
         gt_instances_ignore: InstanceData | None = None,
         img_meta: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> AssignResult:
         """Matches one image and returns a hard view of the plan.
 
@@ -272,11 +277,19 @@ class PlanAssigner(BaseAssigner):
         if self.cost.scale.joins_images:
             budget = sys.maxsize
         with full_precision(batch.device):
-            plans = (
-                self._match_part(part, batch_ignore[entries])
-                for entries, part in batch.parts(budget, self.solver.copies)
+            plan: TransportPlan | None = match_overlaps(
+                batch, self.cost, self.mass, self.solver
             )
-            return concatenate(plans, batch.shape)
+            if plan is None:
+                plans = (
+                    self._match_part(part, batch_ignore[entries])
+                    for entries, part in batch.parts(
+                        budget, self.solver.copies
+                    )
+                )
+                plan = concatenate(plans, batch.shape)
+            self.watch(batch, plan)
+            return plan
 
     def _match_part(
         self,

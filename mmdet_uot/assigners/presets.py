@@ -39,8 +39,6 @@ PRESET_OPTIONS: dict[str, dict[str, Any]] = {
         candidates=_IN_CENTER,
         gt_mass=dict(type='DynamicMass', top=20, candidates=_IN_BOX),
         cost_scaling='none',
-        epsilon=0.1,
-        num_iters=50,
     ),
     'sim_ota': dict(
         match_costs=[

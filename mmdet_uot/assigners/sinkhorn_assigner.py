@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmdet.registry import TASK_UTILS
 
+from .._options import named_options
 from ..costs.matching_cost import BackgroundCost
 from ..masses import GtMass
 from .uot_assigner import UOTAssigner
@@ -14,6 +15,7 @@ __all__ = ['SinkhornAssigner']
 
 
 @TASK_UTILS.register_module()
+@named_options
 class SinkhornAssigner(UOTAssigner):
     r"""Assigns by balanced optimal transport (paper, Def. 3 and Prop. 1).
 

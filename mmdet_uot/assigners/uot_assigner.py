@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdet.registry import TASK_UTILS
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..costs.matching_cost import BackgroundCost, MatchingCost
 from ..masses import GtMass, Mass
 from ..ot import (
@@ -30,6 +30,7 @@ _DEFAULTS = dict(
 
 
 @TASK_UTILS.register_module()
+@named_options
 class UOTAssigner(PlanAssigner):
     r"""Assigns by Unbalanced Optimal Transport (paper, Def. 4).
 
@@ -86,7 +87,7 @@ class UOTAssigner(PlanAssigner):
         bad_costs: str = 'replace',
         memory_budget: int = 2**29,
     ) -> None:
-        self._numbers = dict(
+        self._numbers: dict[str, Any] = dict(
             preset=preset,
             tau1=tau1,
             tau2=tau2,
@@ -140,8 +141,8 @@ def _translate(
         tau1, tau2 = fixed.tau1, fixed.tau2
     scaling = _filled(preset, given)
     mass = Mass(
-        tau1=100.0 if tau1 is None else tau1,
-        tau2=0.01 if tau2 is None else tau2,
+        tau1=100.0 if tau1 is None else tau1,  # type: ignore[arg-type]
+        tau2=0.01 if tau2 is None else tau2,  # type: ignore[arg-type]
         gt_mass=scaling.pop('gt_mass'),
     )
     return mass, _solver(fixed, **scaling)
@@ -169,8 +170,11 @@ def _solver(
 def _filled(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     """Options, of which those left out are the preset's or the defaults."""
     defaults = _DEFAULTS | PRESET_OPTIONS.get(preset or '', {})
-    if given.get('epsilon0') is not None:
-        defaults.pop('epsilon', None)
+    solver = PRESETS[preset].solver if preset in PRESETS else None
+    if isinstance(solver, ScalingSolver):
+        defaults['num_iters'] = solver.num_iters
+        if given.get('epsilon0') is None:
+            defaults['epsilon'] = solver.epsilon
     return {
         name: defaults.get(name) if value is None else value
         for name, value in given.items()

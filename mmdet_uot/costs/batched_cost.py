@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmdet.models.task_modules.assigners.match_cost import (
     BaseMatchCost,
 )
@@ -45,7 +47,7 @@ class BatchedCost(BaseMatchCost):
         pred_instances: InstanceData,
         gt_instances: InstanceData,
         img_meta: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Computes the cost of one image.
 
@@ -61,5 +63,7 @@ class BatchedCost(BaseMatchCost):
         Returns:
             Tensor: (N, M) cost.
         """
-        batch = InstanceBatch([pred_instances], [gt_instances], [img_meta])
+        batch = InstanceBatch(
+            [pred_instances], [gt_instances], [img_meta or {}]
+        )
         return self.of_batch(batch)[0].mT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -65,7 +67,7 @@ class _Focal(_Binary):
     r"""Focal loss of each class, :math:`-\alpha (1 - p)^\gamma \log p`."""
 
     def __init__(
-        self, *, alpha: float = 0.25, gamma: float = 2.0, **options
+        self, *, alpha: float = 0.25, gamma: float = 2.0, **options: Any
     ) -> None:
         super().__init__(**options)
         self.alpha, self.gamma = alpha, gamma
@@ -178,7 +180,7 @@ class PositionModulatedCost(_Focal, _ClassLoss):
             ``'logits'``.
     """
 
-    def __init__(self, *, beta: float = 0.5, **options) -> None:
+    def __init__(self, *, beta: float = 0.5, **options: Any) -> None:
         super().__init__(**options)
         self.beta = beta
 

@@ -182,6 +182,7 @@ def _add_classes(
 def _add_one_minus_prob(
     cost: OneMinusProbCost, batch: MatchBatch, total: Tensor
 ) -> Tensor | None:
+    cost.check(batch.scores)
     kind = _SIGMOID if cost.use_sigmoid else _SOFTMAX
     weights = (-cost.weight, cost.weight)
     return _add_classes(kind, batch, total, *weights)

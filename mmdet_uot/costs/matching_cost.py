@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import (
@@ -15,7 +15,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from .._options import check_choice
+from .._options import check_choice, named_options
 from ..inputs.bad_numbers import BadNumberLog, is_good
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
@@ -63,6 +63,7 @@ class Costs(NamedTuple):
 
 
 @TASK_UTILS.register_module()
+@named_options
 class MatchingCost:
     """What a pair costs, what the background costs, and who takes part.
 
@@ -139,11 +140,13 @@ class MatchingCost:
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
         self.candidates = build_candidates(candidates)
-        if cost_scaling in COST_SCALINGS[1:]:
-            self.scale = GreatestScale(cost_scaling)
+        self.scale: UnitScale | GreatestScale
+        if not isinstance(cost_scaling, str):
+            self.scale = UnitScale(self.match_costs, cost_scaling)
+        elif cost_scaling == 'unit':
+            self.scale = UnitScale(self.match_costs)
         else:
-            unit = None if cost_scaling == 'unit' else cost_scaling
-            self.scale = UnitScale(self.match_costs, unit)
+            self.scale = GreatestScale(cost_scaling)
         self.bad_costs = bad_costs
         self.ignore_iof_thr = ignore_iof_thr
         self.ignore_wrt_candidates = ignore_wrt_candidates
@@ -193,12 +196,13 @@ class MatchingCost:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
-        if isinstance(self.background_cost, BatchedBackgroundCost):
-            background = self.background_cost.of_background(batch)
-            rows[:, -1] = self.scale.of_loss(background, exact)
+        background = self.background_cost
+        if isinstance(background, BatchedBackgroundCost):
+            loss = background.of_background(batch)
+            rows[:, -1] = self.scale.of_loss(loss, exact)
         else:
-            background = self._background(batch, rows)
-            rows[:, -1] = self.scale.background(background, exact)
+            numbers = self.background_of(batch)
+            rows[:, -1] = self.scale.background(numbers, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
         if bad is not None:
@@ -222,6 +226,17 @@ class MatchingCost:
             num_preds=None if ignores else batch.num_preds,
             num_candidates=num_candidates,
         )
+
+    def background_of(self, batch: MatchBatch) -> float | Tensor:
+        """Numbers given: one, (N,) or (B, N) float32."""
+        background = self.background_cost
+        if not isinstance(background, Tensor):
+            assert isinstance(background, float)
+            return background
+        background = background.to(
+            batch.device, torch.float32, non_blocking=True
+        )
+        return batch.of_preds('background_cost', background)
 
     def _rows(
         self, batch: MatchBatch, gt_valid: Tensor
@@ -275,14 +290,6 @@ class MatchingCost:
                     f'image and its boxes, or {_OTHER_WAYS}'
                 )
 
-    def _background(self, batch: MatchBatch, rows: Tensor) -> float | Tensor:
-        """Cost of the background for costs (B, M + 1, N)."""
-        background = self.background_cost
-        if isinstance(background, float):
-            return background
-        background = background.to(rows.device, rows.dtype, non_blocking=True)
-        return batch.of_preds('background_cost', background)
-
 
 def _parse_background(
     value: BackgroundCost,
@@ -292,7 +299,7 @@ def _parse_background(
         value = TASK_UTILS.build(value)
     if isinstance(value, BatchedBackgroundCost):
         return value
-    numbers = value if isinstance(value, Sequence) else [value]
+    numbers: Sequence[Any] = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):
         numbers = [cost for cost, count in numbers for _ in range(count)]
     if not numbers or not all(
@@ -305,7 +312,7 @@ def _parse_background(
             f'background cost, got {value!r}'
         )
     if not isinstance(value, Sequence):
-        return float(value)
+        return float(numbers[0])
     return torch.tensor(numbers, dtype=torch.float64)
 
 

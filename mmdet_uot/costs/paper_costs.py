@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from .._options import named_options
 from ..inputs.match_batch import MatchBatch
 from .batched_cost import BatchedCost
 from .pairs import of_labels, overlaps
@@ -14,6 +15,7 @@ __all__ = ['OneMinusIoUCost', 'OneMinusProbCost']
 
 
 @TASK_UTILS.register_module()
+@named_options
 class OneMinusIoUCost(BatchedCost):
     r"""Box cost :math:`w (1 - \mathrm{IoU}(\hat b_i, b_j))` (Sec. 3).
 
@@ -48,6 +50,7 @@ class OneMinusIoUCost(BatchedCost):
 
 
 @TASK_UTILS.register_module()
+@named_options
 class OneMinusProbCost(BatchedCost):
     r"""Class cost :math:`w (1 - \langle \hat c_i, c_j \rangle)` (Sec. 3.1).
 
@@ -70,8 +73,18 @@ class OneMinusProbCost(BatchedCost):
     def of_batch(self, batch: MatchBatch) -> Tensor:
         """See :class:`BatchedCost`."""
         scores = batch.scores
+        self.check(scores)
         if self.use_sigmoid:
             probabilities = scores.sigmoid()
         else:
             probabilities = scores.softmax(-1)
         return self.weight * (1 - of_labels(probabilities, batch))
+
+    def check(self, scores: Tensor) -> None:
+        """Raises ValueError if the scores have no background to compare."""
+        if scores.shape[-1] == 1 and not self.use_sigmoid:
+            raise ValueError(
+                'scores have one column, of which the softmax is always 1; '
+                'set use_sigmoid=True of OneMinusProbCost for heads without '
+                'a column for the background (focal loss)'
+            )

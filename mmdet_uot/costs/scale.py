@@ -36,6 +36,7 @@ class UnitScale:
             to what the costs declare, or is measured of those that do not.
     """
 
+    is_unit = True
     joins_images = False
 
     def __init__(
@@ -139,6 +140,8 @@ class GreatestScale:
     Args:
         of (str): ``'image_max'``, ``'batch_max'`` or ``'none'``.
     """
+
+    is_unit = False
 
     def __init__(self, of: str) -> None:
         self.of = of

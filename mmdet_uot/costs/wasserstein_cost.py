@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from .._options import named_options
 from ..inputs.match_batch import MatchBatch
 from .batched_cost import BatchedCost
 from .span import Span
@@ -39,10 +40,11 @@ def gaussian_wasserstein(boxes1: Tensor, boxes2: Tensor) -> Tensor:
         (boxes1[..., :, None, axis] - boxes2[..., None, :, axis]).square_()
         for axis in range(4)
     )
-    return sum(squares).div_(2).sqrt_()
+    return sum(squares, start=next(squares)).div_(2).sqrt_()
 
 
 @TASK_UTILS.register_module()
+@named_options
 class GaussianWassersteinCost(BatchedCost):
     r"""Box cost :math:`w \, W_{ij} / (W_{ij} + c \, s_{ij})`.
 

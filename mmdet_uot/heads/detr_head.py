@@ -14,7 +14,9 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.utils import ConfigType, InstanceList, OptInstanceList
 from torch import Tensor
 
+from .._options import named_options
 from ..assigners import match_layers
+from ..costs import OneMinusProbCost
 from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
@@ -41,6 +43,7 @@ _CROSS_ENTROPY = dict(
 
 
 @MODELS.register_module()
+@named_options
 class UOTDETRHead(DETRHead):
     """DETR head whose losses are weighted by a transport plan (Sec. 3.1).
 
@@ -81,6 +84,7 @@ class UOTDETRHead(DETRHead):
         self.min_mass = min_mass
         self.bad_number_log = BadNumberLog(describe_predictions)
         check_class_loss(self.loss_cls)
+        self._check_class_cost()
         single = type(self).loss_by_feat_single
         if single is not UOTDETRHead.loss_by_feat_single:
             raise TypeError(
@@ -88,6 +92,20 @@ class UOTDETRHead(DETRHead):
                 'matched losses itself, so transport plans would not be '
                 'used; this head is not supported'
             )
+
+    def _check_class_cost(self) -> None:
+        """Raises ValueError if matching and loss read the scores otherwise."""
+        assigner = getattr(self, 'assigner', None)
+        for cost in getattr(assigner, 'match_costs', ()):
+            if not isinstance(cost, OneMinusProbCost):
+                continue
+            if cost.use_sigmoid != self.loss_cls.use_sigmoid:
+                raise ValueError(
+                    f'OneMinusProbCost has use_sigmoid={cost.use_sigmoid}, '
+                    f'but loss_cls {type(self.loss_cls).__name__} has '
+                    f'use_sigmoid={self.loss_cls.use_sigmoid}; set that of '
+                    'the cost to it'
+                )
 
     def __init_subclass__(cls, **kwargs) -> None:
         # The methods of a stock head come before ours.

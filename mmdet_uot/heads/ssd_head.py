@@ -9,6 +9,7 @@ from mmdet.utils import ConfigType, InstanceList, OptInstanceList
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .._options import named_options
 from ..assigners import match_batch
 from ..inputs.bad_numbers import (
     BadNumberLog,
@@ -24,6 +25,7 @@ __all__ = ['UOTSSDHead']
 
 
 @MODELS.register_module()
+@named_options
 class UOTSSDHead(SSDHead):
     """SSD head whose losses are weighted by a transport plan (Sec. 3.2).
 

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import Path
 
 import torch
-from mmdet.models.task_modules.assigners import BaseAssigner
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
@@ -19,7 +18,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from .._options import check_choice, named_options
-from ..assigners import PlanAssigner
+from ..assigners import PlanAssigner, find_assigners
 from ..matched_images.summary import (
     best_predictions,
     describe,
@@ -155,7 +154,7 @@ class MatchingDiagnosticsHook(Hook):
                 'would log their numbers under the same names; keep one'
             )
         model = _without_wrapper(runner.model)
-        assigners = _find_assigners(model)
+        assigners = find_assigners(model)
         if not assigners:
             raise ValueError(
                 'MatchingDiagnosticsHook needs a model with an assigner, but '
@@ -331,13 +330,3 @@ class MatchingDiagnosticsHook(Hook):
 
 def _without_wrapper(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
-
-
-def _find_assigners(model: nn.Module) -> list[BaseAssigner]:
-    """Assigners are no modules; heads hold them, or lists of them."""
-    held = [x for module in model.modules() for x in vars(module).values()]
-    held += [x for values in held if isinstance(values, list) for x in values]
-    # Heads may share one.
-    return list(
-        {id(x): x for x in held if isinstance(x, BaseAssigner)}.values()
-    )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
-from torch import nn
 
 from .._options import check_choice, named_options
-from ..assigners import PlanAssigner
+from ..assigners import PlanAssigner, find_assigners
 
 __all__ = ['MatchingScheduleHook']
 
@@ -164,7 +163,11 @@ class MatchingScheduleHook(Hook):
         last_step = (self.end or total) - 1
         # A training of one step has the first value.
         self.steps = max(last_step - self.begin, 1)
-        self.assigners = list(_find_assigners(runner.model))
+        self.assigners = [
+            assigner
+            for assigner in find_assigners(runner.model)
+            if isinstance(assigner, PlanAssigner)
+        ]
         if not self.assigners:
             raise ValueError(
                 'MatchingScheduleHook needs a UOTAssigner or '
@@ -244,14 +247,6 @@ class MatchingScheduleHook(Hook):
             name: course(first, last, share)
             for name, (first, last) in self.ranges.items()
         }
-
-
-def _find_assigners(model: nn.Module) -> Iterator[PlanAssigner]:
-    """Assigners are no modules; heads hold them, or lists of them."""
-    for module in model.modules():
-        for value in vars(module).values():
-            values = value if isinstance(value, list) else [value]
-            yield from (v for v in values if isinstance(v, PlanAssigner))
 
 
 def _parse_range(

@@ -5,6 +5,7 @@
 - ``match_batch``: predictions and ground truths of a batch
 - ``from_instances``, ``from_decoder``: a batch given image by image, or as
   the tensors of a decoder
+- ``arrivals``: numbers of a device that nothing waits for
 - ``bad_numbers``: numbers that are NaN, infinite or huge
 - ``overlaps``, ``ignored``: geometry of pairs of boxes
 """

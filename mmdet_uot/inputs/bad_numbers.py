@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..ot.device import can_look
+from .arrivals import Arrivals
 
 __all__ = [
     'LARGEST',
@@ -62,10 +62,10 @@ class BadNumberLog:
         self.describe = describe
         self.num_images = 0
         self.num_entries = 0
-        self._pending: deque = deque()
+        self._arrivals = Arrivals()
 
     def __reduce__(self) -> tuple:
-        # Copies of a model (EMA) start anew: events cannot be copied.
+        # Copies of a model (EMA) start anew.
         return BadNumberLog, (self.describe,)
 
     def add(self, counts: Tensor, names: Sequence[str]) -> None:
@@ -76,26 +76,13 @@ class BadNumberLog:
             names (Sequence[str]): Names of the entries' images; several
                 entries may be of one image.
         """
-        arrived = None
-        if counts.device.type == 'cuda':
-            host = torch.empty_like(counts, device='cpu', pin_memory=True)
-            host.copy_(counts, non_blocking=True)
-            arrived = torch.cuda.Event()
-            with torch.cuda.device_of(counts):
-                arrived.record()
-            counts = host
-        self._pending.append((arrived, counts, names))
-        while self._pending:
-            arrived, *report = self._pending[0]
-            if arrived is not None and not arrived.query():
-                return
-            self._pending.popleft()
-            self._warn(*report)
+        self._arrivals.put(counts, names)
+        for numbers, names_of in self._arrivals.pop():
+            self._warn(numbers, names_of)
 
-    def _warn(self, counts: Tensor, names: Sequence[str]) -> None:
-        numbers = counts.numpy()
+    def _warn(self, numbers: np.ndarray, names: Sequence[str]) -> None:
         images: dict[str, list[int]] = {}
-        for entry in numbers.any(0).nonzero()[0]:
+        for entry in np.flatnonzero(numbers.any(0)):
             images.setdefault(names[entry], []).append(entry)
         for name, entries in images.items():
             text = self.describe(numbers[:, entries])
@@ -141,15 +128,16 @@ def drop_bad_numbers(
     Returns:
         tuple[Tensor, Tensor]: Scores and boxes.
     """
-    preds, counts = zip(
-        *(_drop(pred, axis) for pred in (scores, boxes)), strict=True
-    )
+    good_scores, of_scores = _drop(scores, axis)
+    good_boxes, of_boxes = _drop(boxes, axis)
+    counts = of_scores, of_boxes
     told = [count for count in counts if count is not None]
     if told:
         nothing = torch.zeros_like(told[0])
-        counts = [nothing if count is None else count for count in counts]
-        log.add(torch.stack(counts), names)
-    return preds
+        log.add(
+            torch.stack([nothing if x is None else x for x in counts]), names
+        )
+    return good_scores, good_boxes
 
 
 def describe_predictions(counts: np.ndarray) -> str:

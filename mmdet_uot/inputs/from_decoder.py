@@ -54,8 +54,9 @@ class TensorBatch(MatchBatch):
         self.boxes = mark_bad_numbers(widen(boxes.flatten(0, 1)))
         self.num_preds = [scores.shape[2]] * len(self.num_gts)
 
-    def part(self, entries: slice, ground_truths: GroundTruths) -> TensorBatch:
-        """The batch of some entries, as one layer."""
+    def _part(
+        self, entries: slice, ground_truths: GroundTruths
+    ) -> TensorBatch:
         return TensorBatch(
             self.scores[None, entries],
             self.boxes[None, entries],
@@ -68,20 +69,8 @@ class TensorBatch(MatchBatch):
         """Columns of the scores."""
         return self.scores.shape[2]
 
-    @property
-    def priors(self) -> Tensor:
-        """Queries have none.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            'candidates by priors need anchors or points, which the queries '
-            "of a decoder are not; take dict(type='IoUAbove')"
-        )
-
     @cached_property
-    def preds(self) -> list[InstanceData]:
+    def preds(self) -> list[InstanceData]:  # type: ignore[override]
         """The predictions of each entry, for costs that take one image."""
         return [
             InstanceData(scores=scores, bboxes=boxes)

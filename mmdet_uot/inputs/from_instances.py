@@ -60,13 +60,18 @@ class InstanceBatch(MatchBatch):
         device = _device_of(self.preds[0])
         super().__init__(GroundTruths.of(gts, metas, device))
 
-    def part(
+    def _part(
         self, entries: slice, ground_truths: GroundTruths
     ) -> InstanceBatch:
-        """The batch of some images."""
         return InstanceBatch(
             self.preds[entries], ground_truths, ground_truths.metas
         )
+
+    @property
+    def are_priors(self) -> bool:
+        """See :class:`MatchBatch`."""
+        pred = self.preds[0]
+        return 'priors' in pred and pred.bboxes is pred.priors
 
     @property
     def num_classes(self) -> int:
@@ -75,18 +80,18 @@ class InstanceBatch(MatchBatch):
         return scores.shape[-1] if isinstance(scores, Tensor) else 0
 
     @cached_property
-    def boxes(self) -> Tensor:
+    def boxes(self) -> Tensor:  # type: ignore[override]
         """(B, N, 4) predicted boxes or anchors, xyxy."""
         return self._stack_preds('bboxes', (4,))
 
     @cached_property
-    def scores(self) -> Tensor:
+    def scores(self) -> Tensor:  # type: ignore[override]
         """(B, N, C) logits."""
         return self._stack_preds('scores')
 
     @cached_property
     def priors(self) -> Tensor:
-        """(B, N, 4) boxes xyxy, or points and strides."""
+        """See :class:`MatchBatch`."""
         return self._stack_preds('priors')
 
     @property

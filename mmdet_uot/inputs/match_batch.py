@@ -30,7 +30,6 @@ class MatchBatch:
     num_preds: list[int]
     boxes: Tensor
     scores: Tensor
-    priors: Tensor
     preds: list[InstanceData]
 
     def __init__(self, ground_truths: GroundTruths, layers: int = 1) -> None:
@@ -77,20 +76,22 @@ class MatchBatch:
         if step >= len(self):
             yield slice(None), self
             return
-        images = list(range(len(self.ground_truths))) * self.layers
         for start in range(0, len(self), step):
             entries = slice(start, start + step)
-            gts = self.ground_truths.select(images[entries])
-            yield entries, self.part(entries, gts)
+            yield entries, self.part(entries)
 
-    def part(self, entries: slice, ground_truths: GroundTruths) -> MatchBatch:
-        """The batch of some entries, as one layer.
+    def part(self, entries: slice) -> MatchBatch:
+        """The batch of some entries, as one layer."""
+        images = list(range(len(self.ground_truths))) * self.layers
+        return self._part(entries, self.ground_truths.select(images[entries]))
 
-        Args:
-            entries (slice): Which they are.
-            ground_truths (GroundTruths): Of these entries.
-        """
+    def _part(self, entries: slice, ground_truths: GroundTruths) -> MatchBatch:
         raise NotImplementedError
+
+    @property
+    def are_priors(self) -> bool:
+        """Whether the boxes are anchors, and no predictions of a model."""
+        return False
 
     @property
     def num_classes(self) -> int:
@@ -132,6 +133,18 @@ class MatchBatch:
         """(B, M) int64, zero in the padding."""
         labels = self.ground_truths.labels(self.num_classes)
         return self._of_entries(labels)
+
+    @property
+    def priors(self) -> Tensor:
+        """(B, N, 4) boxes xyxy, or points and strides.
+
+        Raises:
+            ValueError: If there are none: queries have none.
+        """
+        raise ValueError(
+            'candidates by priors need anchors or points, which the queries '
+            "of a decoder are not; take dict(type='IoUAbove')"
+        )
 
     def gt_field(self, name: str) -> Tensor:
         """(B, M) float32 numbers, a field of the instances; 0 as padding."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmdet.models.losses import CrossEntropyLoss, FocalLoss
 from torch import Tensor, nn
 
-from ..ot import TransportPlan, full_precision
+from ..ot import TransportPlan
 
 __all__ = [
     'check_class_loss',
@@ -35,10 +35,7 @@ def class_mass(
     Returns:
         Tensor: (B, N, C).
     """
-    classes = torch.arange(num_classes, device=labels.device)
-    one_hot = (labels.unsqueeze(2) == classes).to(plan.weights.dtype)
-    with full_precision(labels.device):
-        return plan.foreground @ one_hot
+    return plan.grouped(labels, num_classes)
 
 
 def cross_entropy(

@@ -30,7 +30,7 @@ def mine_hard_negatives(
     """
     order = (plan.background * loss).argsort(dim=1, descending=True)
     kept_mass = plan.background.gather(1, order).cumsum(1)
-    budget = ratio * plan.foreground.sum((1, 2)).unsqueeze(1)
+    budget = ratio * plan.foreground_mass.unsqueeze(1)
     return torch.zeros_like(order, dtype=torch.bool).scatter_(
         1, order, kept_mass <= budget
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from .._options import named_options
 from ..ot import TransportPlan, WeightedPairs
 from .box_loss import box_loss, box_pairs
 from .class_loss import cross_entropy
@@ -14,6 +15,7 @@ __all__ = ['UOTMultiBoxLoss']
 
 
 @MODELS.register_module()
+@named_options
 class UOTMultiBoxLoss(nn.Module):
     r"""Cross-entropy and box loss weighted by the plan (paper, Sec. 3.2).
 
@@ -79,7 +81,7 @@ class UOTMultiBoxLoss(nn.Module):
             dict[str, list[Tensor]]: ``loss_cls``, (1,) each, and
             ``loss_bbox``, one entry per image, as ``SSDHead`` returns them.
         """
-        foreground = plan.foreground.sum((1, 2))
+        foreground = plan.foreground_mass
         average = foreground.clamp(min=1).sum()
 
         positive, background = cross_entropy(scores, plan, labels)
@@ -93,7 +95,7 @@ class UOTMultiBoxLoss(nn.Module):
             target,
             pairs.mass,
             pairs.image,
-            len(plan.weights),
+            len(plan.pred_mass),
         )
         return dict(
             loss_cls=list((loss_cls / average).split(1)),

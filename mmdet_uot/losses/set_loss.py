@@ -67,7 +67,7 @@ class SetLoss:
             each.
         """
         L, B = scores.shape[:2]
-        foreground = plan.foreground.sum((1, 2)).view(L, B).sum(1)
+        foreground = plan.foreground_mass.view(L, B).sum(1)
         background = plan.background * (plan.pred_mass > 0)
         background = background.sum(1).view(L, B).sum(1)
         cls_average = foreground + self.bg_cls_weight * background

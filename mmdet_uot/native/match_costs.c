@@ -13,14 +13,12 @@
 #endif
 
 #include "elementary.h"
+#include "overlap.h"
 #include "parallel.h"
 
 #include <stdlib.h>
 
 enum { TILE = 64 };
-
-/* As mmdet's bbox_overlaps. */
-static const float LEAST_AREA = 1e-6f;
 
 /* How a cost enters the matrix. */
 typedef struct {
@@ -32,8 +30,6 @@ typedef struct {
     int64_t cost_image_stride;
     uint8_t *is_bad; /* (images,) whether a cost that was added is bad */
 } target;
-
-enum box_kind { L1_CORNERS = 0, L1_CENTERS = 1, IOU = 2, GIOU = 3 };
 
 typedef struct {
     target to;
@@ -57,16 +53,6 @@ typedef struct {
     double alpha, eps; /* of the focal loss, gamma = 2 */
 } class_costs;
 
-static inline float bigger(float a, float b)
-{
-    return a < b ? b : a;
-}
-
-static inline float smaller(float a, float b)
-{
-    return a > b ? b : a;
-}
-
 /* Adds a cost; returns 1 if it is bad, else what was returned before. */
 static inline float add(float *cost, float value, float largest, float bad)
 {
@@ -75,24 +61,6 @@ static inline float add(float *cost, float value, float largest, float bad)
 }
 
 /* ---- boxes ---------------------------------------------------------------- */
-
-static inline float overlap(
-    enum box_kind kind, float x1, float y1, float x2, float y2, float area,
-    const float *gt, float gt_area
-)
-{
-    float width = bigger(smaller(x2, gt[2]) - bigger(x1, gt[0]), 0.0f);
-    float height = bigger(smaller(y2, gt[3]) - bigger(y1, gt[1]), 0.0f);
-    float both = width * height;
-    float either = bigger(area + gt_area - both, LEAST_AREA);
-    float iou = both / either;
-    if (kind == IOU)
-        return iou;
-    width = bigger(bigger(x2, gt[2]) - smaller(x1, gt[0]), 0.0f);
-    height = bigger(bigger(y2, gt[3]) - smaller(y1, gt[1]), 0.0f);
-    float around = bigger(width * height, LEAST_AREA);
-    return iou - (around - either) / around;
-}
 
 /* Corners to centre and size, if asked for, relative to the image. */
 static inline void normalize(

@@ -1,6 +1,6 @@
 """Optimal transport for matching: problem, solver, plan.
 
-Pure torch (and SciPy for the exact corners); knows no detector.
+Pure torch (and lapx or SciPy for the exact corners); knows no detector.
 """
 
 from .cheapest import cheapest_predictions
@@ -33,6 +33,7 @@ from .solver import (
     TwoStageSolver,
     solve,
 )
+from .sparse_plan import SparsePlan
 
 __all__ = [
     'Bounds',
@@ -47,6 +48,7 @@ __all__ = [
     'Preset',
     'ScalingSolver',
     'Solver',
+    'SparsePlan',
     'TransportPlan',
     'TwoStageSolver',
     'WeightedPairs',

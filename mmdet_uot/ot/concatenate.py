@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, chain
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .plan import TransportPlan
+from .plan import TransportPlan, WeightedPairs
+from .sparse_plan import SparsePlan
 
 __all__ = ['concatenate']
 
@@ -28,14 +29,20 @@ def concatenate(
         shape (tuple[int, int, int]): Of the result's weights, (B, N, M + 1).
 
     Returns:
-        TransportPlan: Potentials and marginal errors are None unless all
-        plans have them.
+        TransportPlan: Of pairs, if all plans are. Potentials and marginal
+        errors are None unless all plans have them.
     """
     B, N, columns = shape
     plans = iter(plans)
     first = next(plans)
-    if tuple(first.weights.shape) == shape:
+    if first.shape == shape:
         return first
+    if isinstance(first, SparsePlan):
+        kept = list(plans)
+        sparse = [plan for plan in kept if isinstance(plan, SparsePlan)]
+        if len(sparse) == len(kept):
+            return _concatenate_pairs([first, *sparse], N, columns)
+        plans = iter(kept)
     # Ground truths are the middle axis in memory.
     weights = first.weights.new_zeros((B, columns, N)).mT
     start, small = 0, []
@@ -45,20 +52,53 @@ def concatenate(
         part[..., : m - 1] = plan.foreground
         part[..., -1] = plan.background
         start += b
-        small.append(replace(plan, weights=weights[:0]))
+        small.append(_small(plan, weights[:0]))
+    return TransportPlan(weights=weights, **_vectors(small, N, columns))
+
+
+def _small(plan: TransportPlan, weights: Tensor) -> TransportPlan:
+    """The plan without its weights, which are copied."""
     return TransportPlan(
-        weights=weights,
-        pred_mass=torch.cat([_pad(plan.pred_mass, N) for plan in small]),
-        gt_mass=torch.cat([_pad_gts(plan.gt_mass, columns) for plan in small]),
+        weights,
+        plan.pred_mass,
+        plan.gt_mass,
+        plan.pred_potential,
+        plan.gt_potential,
+        plan.marginal_error,
+    )
+
+
+def _concatenate_pairs(
+    plans: list[SparsePlan], N: int, columns: int
+) -> SparsePlan:
+    starts = accumulate((len(plan.pred_mass) for plan in plans), initial=0)
+    matched = [
+        plan.matched._replace(image=plan.matched.image + start)
+        for plan, start in zip(plans, starts, strict=False)
+    ]
+    return SparsePlan(
+        WeightedPairs(*map(torch.cat, zip(*matched, strict=True))),
+        background=torch.cat([_pad(plan.background, N) for plan in plans]),
+        **_vectors(plans, N, columns),
+    )
+
+
+def _vectors(
+    plans: Sequence[TransportPlan], N: int, columns: int
+) -> dict[str, Any]:
+    """All that plans of both forms hold of their images, padded."""
+    return dict(
+        pred_mass=torch.cat([_pad(plan.pred_mass, N) for plan in plans]),
+        gt_mass=torch.cat([_pad_gts(plan.gt_mass, columns) for plan in plans]),
         pred_potential=_join(
-            [plan.pred_potential for plan in small],
+            [plan.pred_potential for plan in plans],
             lambda potential: _pad(potential, N, -math.inf),
         ),
         gt_potential=_join(
-            [plan.gt_potential for plan in small],
+            [plan.gt_potential for plan in plans],
             lambda potential: _pad_gts(potential, columns, -math.inf),
         ),
-        marginal_error=_join([plan.marginal_error for plan in small]),
+        marginal_error=_join([plan.marginal_error for plan in plans]),
     )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .assignment import assign_one_to_one
+from .device import may_hold
 from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
-from .repeat import asked_counts, repeat_columns
+from .repeat import asked_counts, assign_repeatedly
+from .sparse_plan import SparsePlan
 
 __all__ = [
     'EXACT_CORNERS',
@@ -33,7 +34,8 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     are predictions. A ground truth with the mass of k predictions counts k
     times; fractions are rounded up. With a constant background cost this is
     the minimum of the costs themselves. Of pairs that are excluded as few as
-    possible are left over, unmatched. Solved on the CPU by SciPy.
+    possible are left over, unmatched. Solved on the CPU by lapx where it is
+    installed, else by SciPy.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -41,22 +43,24 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights 0 and 1.
     """
-    cost = problem.cost.double()
     # Differences, so that a constant background cancels without rounding.
-    background = cost[..., -1:] - cost[:, :1, -1:]
-    price = cost[..., :-1] - background
+    background = problem.cost[..., -1:]
+    price = problem.cost[..., :-1]
     excluded = price.isinf() if problem.bounds.excludes else None
+    if may_hold(background != background[:, :1]):
+        background = (background - background[:, :1]).mT.double()
+        price = (price.mT.double() - background).mT
     if excluded is not None:
         price = _forbid(price, excluded)
-    price, live, copies = repeat_columns(
-        price, asked_counts(problem.pred_mass, problem.gt_mass)
+    pairs = assign_repeatedly(
+        price,
+        problem.pred_mass > 0,
+        asked_counts(problem.pred_mass, problem.gt_mass),
     )
-    indices = assign_one_to_one(price, problem.pred_mass > 0, live)
-    indices = indices.div(copies, rounding_mode='floor')
-    if excluded is not None and excluded.numel():
-        forbidden = excluded.gather(2, indices.clamp(min=0).unsqueeze(2))
-        indices = indices.masked_fill(forbidden.squeeze(2), -1)
-    return _hard_plan(problem, indices)
+    if excluded is not None:
+        allowed = ~excluded[pairs]
+        pairs = pairs[0][allowed], pairs[1][allowed], pairs[2][allowed]
+    return SparsePlan.one_each(pairs, problem.pred_mass, problem.gt_mass)
 
 
 def closest_ground_truth(problem: MatchingProblem) -> TransportPlan:
@@ -157,7 +161,7 @@ def check_corner(tau1: float, tau2: float) -> None:
 
 def _forbid(price: Tensor, excluded: Tensor) -> Tensor:
     """A price that one excluded pair less is worth all others."""
-    price = price.masked_fill(excluded, 0.0)
+    price = price.double().masked_fill(excluded, 0.0)
     most = price.abs().sum((1, 2), keepdim=True) + 1
     return torch.where(excluded, 2 * most, price)
 

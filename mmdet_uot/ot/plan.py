@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .assignment import assign_one_to_one
-from .repeat import asked_counts, greatest_of_each, repeat_columns
+from .precision import full_precision
+from .repeat import asked_counts, assign_repeatedly, greatest_of_each
 
 __all__ = ['TransportPlan', 'WeightedPairs', 'hard_weights']
 
@@ -103,6 +103,12 @@ class TransportPlan:
         return cls(weights, weights.sum(2) / n, weights.sum(1) / n)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, N, M + 1)."""
+        B, N, columns = self.weights.shape
+        return B, N, columns
+
+    @property
     def foreground(self) -> Tensor:
         """(B, N, M) weights of the ground truths, without the background."""
         return self.weights[..., :-1]
@@ -122,6 +128,19 @@ class TransportPlan:
         """(B, M + 1) weight that each ground truth receives, N P^T 1."""
         return self.weights.sum(1)
 
+    def converged(self, tol: float = 1e-3) -> Tensor:
+        """Whether the plan is that of the fixed point, up to some mass.
+
+        Args:
+            tol (float): Greatest ``marginal_error``. Defaults to 1e-3.
+
+        Returns:
+            Tensor: (B,) bool; True where nothing was iterated.
+        """
+        if self.marginal_error is None:
+            return self.pred_mass.new_ones(len(self.pred_mass)).bool()
+        return self.marginal_error <= tol
+
     def gt_support(self, min_mass: Tensor) -> Tensor:
         """About how many pairs of a ground truth have more than a weight.
 
@@ -133,6 +152,27 @@ class TransportPlan:
         """
         weights = self.foreground.mT[..., ::7]
         return 7 * (weights > min_mass).sum(2, keepdim=True)
+
+    @property
+    def foreground_mass(self) -> Tensor:
+        """(B,) weight of all ground truths."""
+        return self.foreground.sum((1, 2))
+
+    def grouped(self, groups: Tensor, num_groups: int) -> Tensor:
+        """Weight that each prediction gives to groups of ground truths.
+
+        Args:
+            groups (Tensor): (B, M) int64 group of each ground truth, in
+                [0, num_groups); in the padding anything.
+            num_groups (int): Number of groups G.
+
+        Returns:
+            Tensor: (B, N, G).
+        """
+        names = torch.arange(num_groups, device=groups.device)
+        one_hot = (groups.unsqueeze(2) == names).to(self.weights.dtype)
+        with full_precision(groups.device):
+            return self.foreground @ one_hot
 
     def pairs(self, min_mass: float | Tensor = 0.0) -> WeightedPairs:
         """Foreground pairs with more than a given weight.
@@ -192,17 +232,19 @@ class TransportPlan:
 
         Every ground truth gets one prediction of its own, or k if it has
         the mass of k, as long as there are enough of them. Solved on the CPU
-        by SciPy.
+        by lapx or SciPy.
 
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
         """
-        price, live, copies = repeat_columns(
-            self.background.unsqueeze(2) - self.foreground,
+        image, prediction, ground_truth = assign_repeatedly(
+            (self.background.unsqueeze(1) - self.foreground.mT).mT,
+            self.pred_mass > 0,
             asked_counts(self.pred_mass, self.gt_mass),
         )
-        indices = assign_one_to_one(price, self.pred_mass > 0, live)
-        return indices.div(copies, rounding_mode='floor')
+        indices = self._all_background()
+        indices[image, prediction] = ground_truth
+        return indices
 
     def spread(self, places: Tensor) -> TransportPlan:
         """Puts the rows back among predictions that took no part.

@@ -55,7 +55,7 @@ PRESETS: dict[str, Preset] = {
         ExactSolver(), math.inf, math.inf, 'one_to_one', softens=True
     ),
     'ota': Preset(
-        ScalingSolver(),
+        ScalingSolver(epsilon=0.1, num_iters=50),
         math.inf,
         math.inf,
         'best_ground_truth',

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ['asked_counts', 'greatest_of_each', 'repeat_columns']
+from .assignment import assign_one_to_one
+from .device import can_look
+
+__all__ = ['asked_counts', 'assign_repeatedly', 'greatest_of_each']
 
 # Of a prediction's mass: what float32 rounds masses by is less.
 _ROUNDING = 1e-3
@@ -27,26 +30,34 @@ def asked_counts(pred_mass: Tensor, gt_mass: Tensor) -> Tensor:
     return counts.clamp(min=1).where(gt_mass[:, :-1] > 0, 0).long()
 
 
-def repeat_columns(
-    price: Tensor, counts: Tensor
-) -> tuple[Tensor, Tensor, int]:
-    """Repeats columns as often as each is asked for.
+def assign_repeatedly(
+    price: Tensor, pred_live: Tensor, counts: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The matching of the least total price, columns taken several times.
 
     Args:
-        price (Tensor): (B, N, M).
-        counts (Tensor): (B, M) int64.
+        price (Tensor): (B, N, M), see :func:`assign_one_to_one`.
+        pred_live (Tensor): (B, N) bool, False for padding.
+        counts (Tensor): (B, M) int64, how many predictions each takes.
 
     Returns:
-        tuple[Tensor, Tensor, int]: (B, N, M * K) prices, (B, M * K) bool,
-        which columns count, and K, by which indices are to be divided.
+        tuple[Tensor, Tensor, Tensor]: (K,) int64 image, prediction and ground
+        truth of the pairs, sorted by image, ground truth and prediction.
     """
-    K = int(counts.max()) if counts.numel() else 1
-    if K <= 1:
-        return price, counts > 0, 1
-    copies = torch.arange(K, device=counts.device)
-    live = copies < counts.unsqueeze(2)
-    # Column by column in memory, as prices are.
-    return price.mT.repeat_interleave(K, 1).mT, live.flatten(1), K
+    most = int(counts.max()) if counts.numel() else 1
+    if most <= 1:
+        return assign_one_to_one(price, pred_live, counts > 0)
+    copies = torch.arange(most, device=counts.device)
+    image, prediction, column = assign_one_to_one(
+        # Column by column in memory, as prices are.
+        price.mT.repeat_interleave(most, 1).mT,
+        pred_live,
+        (copies < counts.unsqueeze(2)).flatten(1),
+    )
+    ground_truth = column // most
+    place = (image * counts.shape[1] + ground_truth) * price.shape[1]
+    order = (place + prediction).argsort()
+    return image[order], prediction[order], ground_truth[order]
 
 
 def greatest_of_each(values: Tensor, counts: Tensor) -> Tensor:
@@ -60,6 +71,10 @@ def greatest_of_each(values: Tensor, counts: Tensor) -> Tensor:
         Tensor: (B, N, M) bool. Among equal values of one the first is taken.
     """
     chosen = torch.zeros_like(values.mT, dtype=torch.bool)
+    if not can_look(counts):
+        ranks = torch.arange(values.shape[1], device=counts.device)
+        rows = values.mT.argsort(dim=2, descending=True, stable=True)
+        return chosen.scatter_(2, rows, ranks < counts.unsqueeze(2)).mT
     K = min(int(counts.max()), values.shape[1])
     if K <= 1:
         first = values.argmax(1).unsqueeze(2)

@@ -40,7 +40,7 @@ class MatchedImage:
     index: int = 0
 
     def __post_init__(self) -> None:
-        N, columns = self.plan.weights.shape[1:]
+        N, columns = self.plan.shape[1:]
         if len(self.pred_boxes) != N or len(self.gt_boxes) >= columns:
             raise ValueError(
                 f'pred_boxes ({len(self.pred_boxes)}) and gt_boxes '

@@ -70,6 +70,21 @@ def test_misspelt_options_are_errors(assigner, option):
         assigner(match_costs=IOU, **{option: 1})
 
 
+@pytest.mark.parametrize(
+    'config, hint',
+    [
+        (dict(type='UOTAssigner', taul=1), 'did you mean .*tau1'),
+        (dict(type='SinkhornAssigner', num_iter=9), 'did you mean num_iters'),
+        (dict(type='MatchingCost', background=1), 'mean background_cost'),
+        (dict(type='OneMinusIoUCost', mode='giou'), 'did you mean iou_mode'),
+    ],
+    ids=str,
+)
+def test_near_options_are_named(config, hint):
+    with pytest.raises(TypeError, match=hint):
+        TASK_UTILS.build(config)
+
+
 @pytest.mark.parametrize('option', ['tau1', 'tau2', 'preset'])
 def test_the_balanced_assigner_has_no_unbalanced_options(option):
     with pytest.raises(TypeError, match=option):

@@ -26,7 +26,7 @@ MATCHERS = {
     'two stages': dict(preset='ssd_two_stage'),
     'support': dict(epsilon_rule='support'),
     'dual softmax': dict(preset='dual_softmax'),
-    'unscaled': dict(cost_scaling='none'),
+    'unscaled': dict(cost_scaling='none', background_cost=5.0),
 }
 
 

@@ -10,7 +10,8 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from mmdet_uot.costs import compiled as native_costs
+from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.costs import compiled as compiled_costs
 from mmdet_uot.costs.whole_batch import add_cost
 from mmdet_uot.inputs.from_decoder import TensorBatch
 from mmdet_uot.inputs.from_instances import InstanceBatch
@@ -55,7 +56,7 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 @pytest.fixture(params=['compiled', 'torch'] if library() else ['torch'])
 def _each_way(request, monkeypatch):
     if request.param == 'torch':
-        monkeypatch.setattr(native_costs, 'can_read', lambda *_: False)
+        monkeypatch.setattr(compiled_costs, 'can_read', lambda *_: False)
 
 
 pytestmark = pytest.mark.usefixtures('_each_way')
@@ -297,3 +298,17 @@ def test_the_logarithm_of_nothing_is_noticed(draw):
     cost = TASK_UTILS.build(dict(type='FocalLossCost', eps=0.0))
     batch = InstanceBatch(preds, gts, metas)
     assert add_cost(cost, batch, batch.gt_valid(), torch.zeros(1, 3, 5)).all()
+
+
+@pytest.mark.parametrize('compiled', [True, False])
+def test_a_softmax_over_one_column_is_an_error(compiled, draw, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr(compiled_costs, 'can_read', lambda *_: False)
+    preds, gts = draw.preds(9), draw.gts(2)
+    preds.scores = preds.scores[:, :1]
+    gts.labels[:] = 0
+    cost = dict(type='OneMinusProbCost')
+    with pytest.raises(ValueError, match='use_sigmoid=True'):
+        UOTAssigner(match_costs=cost).match([preds], [gts])
+    sigmoid = dict(cost, use_sigmoid=True)
+    assert UOTAssigner(match_costs=sigmoid).match([preds], [gts])

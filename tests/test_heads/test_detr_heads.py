@@ -207,6 +207,18 @@ def test_a_head_with_losses_of_its_own_is_refused():
         Own(num_classes=3, train_cfg=dict(assigner=hungarian('DETRHead')))
 
 
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+def test_matching_and_loss_read_the_scores_alike(use_sigmoid):
+    loss = dict(
+        type='FocalLoss' if not use_sigmoid else 'CrossEntropyLoss',
+        use_sigmoid=not use_sigmoid,
+    )
+    cost = dict(type='OneMinusProbCost', use_sigmoid=use_sigmoid)
+    assigner = dict(type='SinkhornAssigner', match_costs=cost)
+    with pytest.raises(ValueError, match=f'use_sigmoid={use_sigmoid}'):
+        UOTDETRHead(3, loss_cls=loss, train_cfg=dict(assigner=assigner))
+
+
 @pytest.mark.parametrize(
     'loss_cls',
     [

@@ -3,10 +3,17 @@ import math
 import pytest
 import torch
 
-import mmdet_uot.ot.scaling.compiled
 from mmdet_uot.native import library
+from mmdet_uot.ot.scaling import compiled, sinkhorn, sparse
 
-SOLVERS = ('torch', 'compiled') if library() else ('torch',)
+SOLVERS = ('torch', 'compiled', 'sparse') if library() else ('torch',)
+
+# Which of the backends do not take part.
+LEFT_OUT = {
+    'torch': (sparse, compiled),
+    'compiled': (sparse,),
+    'sparse': (),
+}
 
 
 @pytest.fixture(scope='package', autouse=True)
@@ -22,10 +29,9 @@ def _one_thread():
 def each_solver(request):
     """Every test once with each solver of the CPU."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == 'torch':
-            patch.setattr(
-                mmdet_uot.ot.scaling.compiled, 'can_read', lambda *_: False
-            )
+        left_out = LEFT_OUT[request.param]
+        backends = [own for own in sinkhorn.BACKENDS if own not in left_out]
+        patch.setattr(sinkhorn, 'BACKENDS', backends)
         yield request.param
 
 

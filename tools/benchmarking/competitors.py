@@ -16,7 +16,7 @@ from importlib.util import find_spec
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from mmdet_uot.ot import sinkhorn
+from mmdet_uot.ot import hungarian, sinkhorn
 
 from .algorithm import scaling_algorithm
 from .task import Task
@@ -82,6 +82,32 @@ def _scipy(task: Task) -> Call:
         cost[:, :-1].contiguous().cpu().numpy() for cost, *_ in task.images()
     ]
     return lambda: [linear_sum_assignment(cost) for cost in costs]
+
+
+def _tall(task: Task) -> list:
+    """Float32 costs (n, N) of the live pairs, as lapx and lapcpp want them."""
+    return [
+        cost[:, :-1].mT.contiguous().cpu().numpy()
+        for cost, *_ in task.images()
+    ]
+
+
+def _lapx(task: Task) -> Call:
+    from lap import lapjvr
+
+    costs = _tall(task)
+    return lambda: [lapjvr(cost, extend_cost=True) for cost in costs]
+
+
+def _lapcpp(task: Task) -> Call:
+    from lapcpp import lapjv
+
+    costs = _tall(task)
+    return lambda: [lapjv(cost, extend_cost=True) for cost in costs]
+
+
+def _exact_corner(task: Task) -> Call:
+    return partial(hungarian, task.problem)
 
 
 def _pot(task: Task) -> Call:
@@ -161,6 +187,9 @@ SOLVERS: dict[str, Solver] = {
     'Algorithm 1/2 as printed, in torch': Solver(_as_printed),
     'reads of the kernel alone (bound)': Solver(_kernel_passes),
     HUNGARIAN: Solver(_scipy, 'scipy'),
+    'lapx, by image': Solver(_lapx, 'lap'),
+    'lapcpp, by image': Solver(_lapcpp, 'lapcpp'),
+    'mmdet_uot.ot.hungarian': Solver(_exact_corner),
     'POT, by image': Solver(_pot, 'ot'),
     'torch_linear_assignment': Solver(
         _torch_linear_assignment, 'torch_linear_assignment'

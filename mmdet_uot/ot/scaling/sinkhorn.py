@@ -28,12 +28,12 @@ from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..precision import full_precision
 from ..problem import MatchingProblem
-from . import absorbed, compiled, float64, triton
+from . import absorbed, compiled, float64, sparse, triton
 
 __all__ = ['BACKENDS', 'sinkhorn', 'solve_scaling']
 
 # In the order in which they are asked; the last one accepts any problem.
-BACKENDS = (compiled, triton, float64, absorbed)
+BACKENDS = (sparse, compiled, triton, float64, absorbed)
 
 
 def sinkhorn(
@@ -43,14 +43,18 @@ def sinkhorn(
     tau1: float = math.inf,
     tau2: float = math.inf,
     num_iters: int = 20,
+    relaxation: float = 1.0,
+    tol: float = 0.0,
     overwrite_cost: bool = False,
 ) -> TransportPlan:
     r"""Solves regularised (unbalanced) optimal transport for a whole batch.
 
     Who solves it depends on where it is, not what comes out: on a CPU the
-    compiled library, if there is one (:mod:`.compiled`); on a GPU one launch
-    for images that fit (:mod:`.triton`), or float64 (:mod:`.float64`); what
-    remains any torch device can do (:mod:`.absorbed`).
+    compiled library, if there is one, on the pairs that can carry mass
+    (:mod:`.sparse`) or, where those are many, on the matrix
+    (:mod:`.compiled`); on a GPU one launch for images that fit
+    (:mod:`.triton`), or float64 (:mod:`.float64`); what remains any torch
+    device can do (:mod:`.absorbed`).
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1) and masses.
@@ -64,17 +68,19 @@ def sinkhorn(
         num_iters (int): Number of iterations, at least 1. The limit is
             reached at the first for tau1 = 0, at the second for tau2 = 0.
             Defaults to 20.
+        relaxation (float): See :class:`Numbers`. Defaults to 1.
+        tol (float): See :class:`Numbers`. Defaults to 0.
         overwrite_cost (bool): Whether the plan may take the memory of
             ``problem.cost``, where that is faster. Defaults to False.
 
     Returns:
         TransportPlan: Weights (B, N, M + 1) in the dtype of the cost, with
-        potentials and marginal error.
+        potentials and marginal error; of pairs, from :mod:`.sparse`.
 
     Raises:
         ValueError: If a parameter is out of its range.
     """
-    numbers = Numbers(epsilon, tau1, tau2, num_iters)
+    numbers = Numbers(epsilon, tau1, tau2, num_iters, relaxation, tol)
     return solve_scaling(problem, numbers, overwrite_cost)
 
 

@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 
-from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
+from mmdet_uot.ot import MatchingProblem, Numbers, TransportPlan, sinkhorn
 from mmdet_uot.ot.scaling import compiled, triton
 
 COMPILE = """
@@ -83,15 +84,18 @@ def check(problem, **options):
     """Everything that a plan holds is that of the eager solver."""
     plan, eager = solve_fused(problem, **options), sinkhorn(problem, **options)
     assert not plan.weights[problem.padding.to(DEVICE)].any()
-    for name, expected in vars(eager).items():
-        actual = getattr(plan, name)
+    for field in fields(TransportPlan):
+        actual, expected = (
+            getattr(plan, field.name),
+            getattr(eager, field.name),
+        )
         assert actual.dtype == expected.dtype
         assert actual.stride() == expected.stride()
     close(plan.weights, eager.weights)
     # In float32 the eager marginal error is rounded by more than that.
     exact = sinkhorn(to(problem, torch.float64), **options)
-    for name, expected in vars(exact).items():
-        close(getattr(plan, name), expected)
+    for field in fields(TransportPlan):
+        close(getattr(plan, field.name), getattr(exact, field.name))
 
 
 @pytest.fixture

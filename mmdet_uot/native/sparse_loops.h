@@ -1,0 +1,169 @@
+/* The scaling algorithm on the pairs of one image that can carry mass, written
+   so that it vectorises; see sparse_scaling.c for the mathematics. */
+
+#ifndef MMDET_UOT_SPARSE_LOOPS_H
+#define MMDET_UOT_SPARSE_LOOPS_H
+
+#include "elementary_double.h"
+#include "parallel.h"
+
+#include <math.h>
+
+/* The greatest magnitude that the logarithm of an entry of the kernel, a gain or
+   a scaling may have, so that products of them are in the range of doubles. */
+static const double MOST = 300.0;
+
+/* Pairs of some columns, of which those of column j are start[j] to
+   start[j + 1]. */
+typedef struct {
+    int64_t *start;
+    double *kernel;
+    int32_t *place; /* among all pairs */
+    int32_t *row;   /* of what ``rows`` holds */
+} pairs;
+
+/* Predictions: what they gain, their scaling w, and sum_j k_ij v_j. */
+typedef struct {
+    int64_t size;
+    int32_t *prediction;
+    double *gain, *w, *sum;
+} rows;
+
+typedef struct {
+    double power1, power2; /* tau / (tau + epsilon) */
+    int64_t num_columns;   /* ground truths with mass, then the background */
+    double *log_mass, *v, *log_v, *t;
+    double *most;  /* the greatest exponent of a kernel's entry */
+    double *reach; /* what exp(-threshold / epsilon) is multiplied with */
+    pairs single, several; /* of rows with one pair, and with more */
+    rows single_rows, several_rows;
+    double gain_of_others; /* sum of the gains of rows without pairs */
+} equations;
+
+/* sum^-power, times the gain. */
+VECTORIZED static void scale_rows(const rows *r, double power)
+{
+    const double *restrict gain = r->gain, *restrict sum = r->sum;
+    double *restrict w = r->w;
+    if (power == 1.0)
+        for (int64_t i = 0; i < r->size; i++)
+            w[i] = gain[i] / sum[i];
+    else
+        for (int64_t i = 0; i < r->size; i++)
+            w[i] = gain[i] * exp_double(-power * log_double(sum[i]));
+}
+
+/* sum_j k_ij v_j, the background's 1 v included. */
+VECTORIZED static void sum_rows(
+    const equations *s, double *restrict single, double *restrict several
+)
+{
+    int64_t M = s->num_columns - 1;
+    double background = s->v[M];
+    for (int64_t i = 0; i < s->several_rows.size; i++)
+        several[i] = background;
+    for (int64_t j = 0; j < M; j++) {
+        const double *restrict kernel = s->single.kernel;
+        double v = s->v[j];
+        for (int64_t p = s->single.start[j]; p < s->single.start[j + 1]; p++)
+            single[p] = background + kernel[p] * v;
+        kernel = s->several.kernel;
+        const int32_t *restrict row = s->several.row;
+        for (int64_t p = s->several.start[j]; p < s->several.start[j + 1]; p++)
+            several[row[p]] += kernel[p] * v;
+    }
+}
+
+/* sum_i k_ij w_i of every column, the background last. */
+VECTORIZED static void sum_columns(const equations *s)
+{
+    int64_t M = s->num_columns - 1;
+    const double *restrict kernel = s->single.kernel;
+    const double *restrict w = s->single_rows.w;
+    const double *restrict several = s->several.kernel;
+    const double *restrict several_w = s->several_rows.w;
+    const int32_t *restrict row = s->several.row;
+    double all = s->gain_of_others;
+    if (all > 0.0)
+        all *= exp(-s->power1 * s->log_v[M]);
+    for (int64_t j = 0; j < M; j++) {
+        double t = 0.0;
+#pragma omp simd reduction(+ : t, all)
+        for (int64_t p = s->single.start[j]; p < s->single.start[j + 1]; p++) {
+            t += kernel[p] * w[p];
+            all += w[p];
+        }
+#pragma omp simd reduction(+ : t)
+        for (int64_t p = s->several.start[j]; p < s->several.start[j + 1]; p++)
+            t += several[p] * several_w[row[p]];
+        s->t[j] = t;
+    }
+#pragma omp simd reduction(+ : all)
+    for (int64_t i = 0; i < s->several_rows.size; i++)
+        all += several_w[i];
+    s->t[M] = all;
+}
+
+/* Line 7; log v moves by ``step`` times as much. Returns how far it should move,
+   infinitely far where a double cannot carry it; sets the mass that moves. */
+VECTORIZED static double scale_columns(
+    const equations *s, double step, double *mass
+)
+{
+    int64_t columns = s->num_columns, in_range = 0;
+    double furthest = 0.0, power = s->power2;
+    const double *restrict t = s->t, *restrict log_mass = s->log_mass;
+    const double *restrict most = s->most;
+    double *restrict log_v = s->log_v, *restrict v = s->v;
+#pragma omp simd reduction(max : furthest) reduction(+ : in_range)
+    for (int64_t j = 0; j < columns; j++) {
+        double move = power * (log_mass[j] - log_double(t[j])) - log_v[j];
+        log_v[j] += step * move;
+        furthest = fabs(move) > furthest ? fabs(move) : furthest;
+        in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < MOST
+                    && log_v[j] + most[j] < MOST;
+    }
+    double moved = 0.0;
+#pragma omp simd reduction(+ : moved)
+    for (int64_t j = 0; j < columns; j++) {
+        double before = v[j];
+        v[j] = exp_double(log_v[j]);
+        moved += t[j] * fabs(v[j] - before);
+    }
+    *mass = moved;
+    return in_range == columns ? furthest : INFINITY;
+}
+
+/* How much mass may flow where no pair is, divided by exp(-threshold /
+   epsilon): in a column, or relative to the sum of a row. */
+static void note_reach(const equations *s)
+{
+    int64_t M = s->num_columns - 1;
+    double most = fmax(s->t[M], 1.0 / s->v[M]);
+    for (int64_t j = 0; j < M; j++)
+        s->reach[j] = fmax(s->reach[j], s->v[j] * most);
+}
+
+/* sum_i |w_i sum_j k_ij v_j - w_i (the sum that w_i was made of)|, for all
+   rows; leaves the new sums in the arrays. */
+VECTORIZED static double moved_mass(
+    const equations *s, double background_before, double *restrict single,
+    double *restrict several
+)
+{
+    const rows *one = &s->single_rows, *more = &s->several_rows;
+    double moved = fabs(s->v[s->num_columns - 1] - background_before);
+    moved *= s->gain_of_others;
+    if (moved > 0.0)
+        moved *= exp(-s->power1 * log(background_before));
+    sum_rows(s, single, several);
+#pragma omp simd reduction(+ : moved)
+    for (int64_t i = 0; i < one->size; i++)
+        moved += one->w[i] * fabs(single[i] - one->sum[i]);
+#pragma omp simd reduction(+ : moved)
+    for (int64_t i = 0; i < more->size; i++)
+        moved += more->w[i] * fabs(several[i] - more->sum[i]);
+    return moved;
+}
+
+#endif

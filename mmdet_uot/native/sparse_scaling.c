@@ -1,0 +1,722 @@
+/* Algorithm 2 of the paper on the pairs that can carry mass.
+
+   A row of the kernel is divided by its entry of the background,
+
+       k_ij = exp(-d_ij / epsilon),   d_ij = C_ij - C_i,background,
+       w_i = u_i K_i,background,
+
+   so that a prediction without pairs differs from another in its gain alone:
+
+       w_i = gain_i (v_background + sum_j k_ij v_j)^-lambda_1,
+       gain_i = alpha_i^lambda_1 K_i,background^(1 - lambda_1).
+
+   Of all these together only the sum of the gains matters. A pair is kept if
+   d_ij is below a threshold of its column. What the others could have carried
+   is bounded, in every iteration, by
+
+       exp(-threshold_j / epsilon) v_j max(sum_i w_i, 1 / v_background),
+
+   the mass that column j gets from them, or relative to a row's sum. Where that
+   may show, the threshold is raised and the image is solved again, or left to
+   another solver. Numbers are doubles, which need no absorption; an image that
+   leaves their range is left to another solver as well.
+
+   Masses and kernel are multiplied by the number of predictions N, so that plans
+   read as weights. */
+
+#include "relaxation.h"
+#include "sparse_boxes.h"
+#include "sparse_loops.h"
+
+#include <float.h>
+#include <stdlib.h>
+
+enum { LANES = 16, MOST_TRIES = 3 };
+
+/* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
+static const double NEGLIGIBLE = 1e-7;
+/* Iterations that would move log v less than this in all are left out. */
+static const double NO_MOVE = 5e-7;
+
+typedef struct {
+    const float *background_cost; /* (images, predictions) */
+    int64_t background_image_stride;
+    const float *cost; /* (images, ground truths, predictions), or NULL */
+    int64_t cost_image_stride, cost_column_stride;
+    const float *boxes; /* else (images, predictions, 4), for costs 1 - IoU */
+    int64_t box_image_stride; /* 0 repeats one image */
+    const float *gt_boxes;    /* (images, ground truths, 4) */
+    const float *pred_mass;   /* (images, predictions) */
+    const float *gt_mass;     /* (images, columns) */
+    const double *epsilon;    /* (images,) */
+    double tau1, tau2, relaxation, tol;
+    double least_mass; /* pairs of less weight are not returned */
+    double most_pairs; /* share of the entries */
+    int64_t num_iters, num_images, num_preds, num_columns;
+    float *background;      /* (images, predictions) */
+    double *pred_potential; /* (images, predictions) */
+    double *gt_potential;   /* (images, columns) */
+    double *marginal_error; /* (images,) */
+    int64_t *num_pairs;     /* (images,) */
+    int32_t unsuited;       /* whether an image is for another solver */
+    void **found;           /* (images,) of ``found_pair``, to be collected */
+    box_blocks blocks;      /* of boxes that are repeated */
+} sparse_problem;
+
+typedef struct {
+    int32_t ground_truth, prediction;
+    float mass;
+} found_pair;
+
+typedef struct {
+    int64_t N, M, num_live; /* predictions, ground truths, live predictions */
+    double log_n;           /* of the live ones */
+    double epsilon;
+    int64_t *column;   /* of each ground truth with mass, then the background */
+    float *base;       /* background cost, -inf for the padding */
+    float most_base;   /* the greatest of them */
+    box_blocks blocks; /* of the predictions, if costs come from boxes */
+    uint8_t *reach;    /* scratch, of each block */
+    int uniform;       /* whether all live predictions have one gain */
+    double gain;       /* that gain */
+    double *gains;     /* else of each prediction, 0 for the padding */
+    double *threshold; /* of each ground truth: all of lower d are pairs */
+    double first_reach; /* the first threshold, in epsilons */
+    int64_t capacity, num_pairs;
+    int32_t *pair_row; /* prediction of each pair */
+    float *pair_cost;  /* cost of each pair */
+    int64_t *start;    /* of each ground truth's pairs, and the end */
+    int32_t *state;    /* of each prediction: its pairs, or -1 - its row */
+    double *kernel;    /* of each pair, then its mass */
+    double *new_single, *new_several; /* sums of rows */
+    double background_before; /* v that the last w was made of */
+    equations s;
+} image;
+
+static inline double power_of(double tau, double epsilon)
+{
+    return isinf(tau) ? 1.0 : tau / (tau + epsilon);
+}
+
+/* ---- which pairs ----------------------------------------------------------- */
+
+typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t flags __attribute__((vector_size(4 * LANES)));
+
+/* The lower of each two. */
+#define LOWER(a, b)                                                            \
+    ((lanes)((((a) < (b)) & (flags)(a)) | (~((a) < (b)) & (flags)(b))))
+
+/* Appends the predictions of d below a threshold; returns the least d, -INFINITY
+   beyond the capacity. */
+VECTORIZED static float scan(
+    const float *restrict cost, const float *restrict base, int64_t N,
+    float threshold, int32_t *restrict found, float *restrict costs,
+    int64_t capacity, int64_t *count
+)
+{
+    lanes least = (lanes){0} + INFINITY;
+    float d[BLOCK], lowest = INFINITY;
+    int64_t n = *count;
+    for (int64_t start = 0; start < N; start += BLOCK) {
+        int64_t length = N - start < BLOCK ? N - start : BLOCK;
+        int32_t below = 0;
+        lanes low;
+        for (int64_t i = 0; i < length; i++)
+            d[i] = cost[start + i] - base[start + i];
+        for (int64_t i = length; i < BLOCK; i++)
+            d[i] = INFINITY;
+        const lanes *part = (const lanes *)d;
+        low = LOWER(LOWER(part[0], part[1]), LOWER(part[2], part[3]));
+        least = LOWER(low, least);
+        for (int lane = 0; lane < LANES; lane++)
+            below += low[lane] < threshold;
+        if (!below)
+            continue;
+        if (n + BLOCK > capacity)
+            return -INFINITY;
+        for (int64_t i = 0; i < length; i++) {
+            found[n] = (int32_t)(start + i);
+            costs[n] = cost[start + i];
+            n += d[i] < threshold;
+        }
+    }
+    for (int lane = 0; lane < LANES; lane++)
+        lowest = least[lane] < lowest ? least[lane] : lowest;
+    *count = n;
+    return lowest;
+}
+
+/* Appends the pairs of a ground truth, as the scans do. */
+static float scan_column(
+    image *im, const sparse_problem *p, int64_t index, int64_t j
+)
+{
+    float threshold = (float)im->threshold[j];
+    if (p->cost)
+        return scan(p->cost + index * p->cost_image_stride
+                        + im->column[j] * p->cost_column_stride,
+                    im->base, im->N, threshold, im->pair_row, im->pair_cost,
+                    im->capacity, &im->num_pairs);
+    const float *gt = p->gt_boxes
+                      + 4 * (index * (p->num_columns - 1) + im->column[j]);
+    return scan_boxes(&im->blocks, gt, im->base, im->most_base, threshold,
+                      im->reach, im->pair_row, im->pair_cost, im->capacity,
+                      &im->num_pairs);
+}
+
+/* Finds the pairs below the thresholds, column by column. A ground truth that
+   is far from all predictions keeps its closest ones: its scaling makes up for
+   the distance, as far as tau2 lets it. Returns whether there is room. */
+static int find_pairs(image *im, const sparse_problem *p, int64_t index)
+{
+    /* Boxes without overlap cost 1 and are no pairs. */
+    double limit = p->cost ? INFINITY : 1.0 - im->most_base;
+    im->num_pairs = 0;
+    for (int64_t j = 0; j < im->M; j++) {
+        im->start[j] = im->num_pairs;
+        for (int again = 0; again < 3; again++) {
+            im->threshold[j] = fmin(im->threshold[j], limit);
+            im->num_pairs = im->start[j];
+            double low = scan_column(im, p, index, j);
+            if (low < -MOST * im->epsilon)
+                return 0;
+            im->s.most[j] = -low / im->epsilon;
+            double wanted = fmax(im->first_reach * im->epsilon
+                                     + im->s.power2 * low,
+                                 low + im->epsilon);
+            if (low <= 0.0 || wanted <= im->threshold[j]
+                || im->threshold[j] >= limit)
+                break;
+            im->threshold[j] = (float)wanted;
+        }
+        /* Its mass, if it gets any, is that of dropped pairs. */
+        if (im->num_pairs == im->start[j])
+            return 0;
+    }
+    im->start[im->M] = im->num_pairs;
+    return 1;
+}
+
+/* ---- the system ------------------------------------------------------------ */
+
+/* The next array in memory, NULL where only its size is asked for. */
+static void *take(char *memory, size_t *used, int64_t count, size_t size)
+{
+    void *start = memory ? memory + *used : NULL;
+    *used += (count * size + 63) / 64 * 64;
+    return start;
+}
+
+static size_t lay_out_rows(rows *r, char *memory, size_t used, int64_t size)
+{
+    r->size = size;
+    r->prediction = take(memory, &used, size, sizeof(int32_t));
+    r->gain = take(memory, &used, size, sizeof(double));
+    r->w = take(memory, &used, size, sizeof(double));
+    r->sum = take(memory, &used, size, sizeof(double));
+    return used;
+}
+
+static size_t lay_out_pairs(
+    pairs *of, char *memory, size_t used, int64_t columns, int64_t size
+)
+{
+    of->start = take(memory, &used, columns, sizeof(int64_t));
+    of->kernel = take(memory, &used, size, sizeof(double));
+    of->place = take(memory, &used, size, sizeof(int32_t));
+    of->row = take(memory, &used, size, sizeof(int32_t));
+    return used;
+}
+
+static size_t lay_out_system(
+    image *im, char *memory, int64_t singles, int64_t several_rows
+)
+{
+    int64_t columns = im->M + 1, K = im->num_pairs;
+    size_t used = 0;
+    equations *s = &im->s;
+    im->kernel = take(memory, &used, K, sizeof(double));
+    used = lay_out_pairs(&s->single, memory, used, columns, singles);
+    used = lay_out_pairs(&s->several, memory, used, columns, K - singles);
+    used = lay_out_rows(&s->single_rows, memory, used, singles);
+    used = lay_out_rows(&s->several_rows, memory, used, several_rows);
+    im->new_single = take(memory, &used, singles, sizeof(double));
+    im->new_several = take(memory, &used, several_rows, sizeof(double));
+    return used;
+}
+
+static size_t lay_out(image *im, char *memory)
+{
+    int64_t columns = im->M + 1;
+    size_t used = 0;
+    int64_t num_blocks = (im->N + BLOCK - 1) / BLOCK;
+    im->base = take(memory, &used, num_blocks * BLOCK, sizeof(float));
+    im->reach = take(memory, &used, num_blocks, 1);
+    im->gains = take(memory, &used, im->uniform ? 0 : im->N, sizeof(double));
+    im->state = take(memory, &used, im->N, sizeof(int32_t));
+    im->column = take(memory, &used, columns, sizeof(int64_t));
+    im->threshold = take(memory, &used, columns, sizeof(double));
+    im->start = take(memory, &used, columns, sizeof(int64_t));
+    im->s.log_mass = take(memory, &used, columns, sizeof(double));
+    im->s.v = take(memory, &used, columns, sizeof(double));
+    im->s.log_v = take(memory, &used, columns, sizeof(double));
+    im->s.most = take(memory, &used, columns, sizeof(double));
+    im->s.t = take(memory, &used, columns, sizeof(double));
+    im->s.reach = take(memory, &used, columns, sizeof(double));
+    return used;
+}
+
+/* exp(-d / epsilon) of the pairs. */
+VECTORIZED static void fill_kernel(
+    double *restrict kernel, const int32_t *restrict row,
+    const float *restrict cost, const float *restrict base, int64_t size,
+    double slope
+)
+{
+    for (int64_t p = 0; p < size; p++)
+        kernel[p] = slope * ((double)cost[p] - base[row[p]]);
+    for (int64_t p = 0; p < size; p++)
+        kernel[p] = exp_double(kernel[p] > -MOST ? kernel[p] : -MOST);
+}
+
+static inline double gain_of(const image *im, int64_t i)
+{
+    return im->uniform ? im->gain : im->gains[i];
+}
+
+/* Sorts the pairs into those of rows with one pair and others. Returns the
+   memory of the system, NULL if there is none. */
+static char *make_system(image *im)
+{
+    int64_t K = im->num_pairs, N = im->N, singles = 0, touched = 0;
+    int32_t *state = im->state;
+    equations *s = &im->s;
+    memset(state, 0, sizeof(int32_t) * N);
+    for (int64_t k = 0; k < K; k++) {
+        int32_t count = ++state[im->pair_row[k]];
+        touched += count == 1;
+        singles += count == 1;
+        singles -= count == 2;
+    }
+    int64_t several_rows = touched - singles;
+    size_t size = lay_out_system(im, NULL, singles, several_rows);
+    char *memory = aligned_alloc(64, size + 64);
+    if (!memory)
+        return NULL;
+    lay_out_system(im, memory, singles, several_rows);
+
+    s->gain_of_others = 0.0;
+    if (im->uniform)
+        s->gain_of_others = im->gain * (double)(im->num_live - touched);
+    else
+        for (int64_t i = 0; i < N; i++)
+            s->gain_of_others += state[i] ? 0.0 : im->gains[i];
+
+    int64_t one = 0, more = 0;
+    int32_t row = 0;
+    fill_kernel(im->kernel, im->pair_row, im->pair_cost, im->base, K,
+                -1.0 / im->epsilon);
+    for (int64_t j = 0; j < im->M; j++) {
+        int64_t start = im->start[j], stop = im->start[j + 1];
+        s->single.start[j] = one;
+        s->several.start[j] = more;
+        for (int64_t k = start; k < stop; k++) {
+            int32_t i = im->pair_row[k];
+            if (state[i] == 1) {
+                s->single.kernel[one] = im->kernel[k];
+                s->single.place[one] = (int32_t)k;
+                s->single_rows.prediction[one] = i;
+                s->single_rows.gain[one++] = gain_of(im, i);
+                continue;
+            }
+            if (state[i] > 1) {
+                s->several_rows.prediction[row] = i;
+                s->several_rows.gain[row] = gain_of(im, i);
+                state[i] = -1 - row++;
+            }
+            s->several.kernel[more] = im->kernel[k];
+            s->several.place[more] = (int32_t)k;
+            s->several.row[more++] = -1 - state[i];
+        }
+    }
+    s->single.start[im->M] = one;
+    s->several.start[im->M] = more;
+    return memory;
+}
+
+/* ---- the iteration --------------------------------------------------------- */
+
+/* Returns whether doubles could carry it and what was dropped is negligible;
+   else the thresholds are raised. */
+static int iterate(image *im, const sparse_problem *p, double *error)
+{
+    equations *s = &im->s;
+    int64_t M = im->M;
+    double n = (double)im->num_live, dropped = 0.0, before = 0.0;
+    for (int64_t j = 0; j <= M; j++) {
+        /* Algorithm 2, line 4: v = 1 / (n + 1). */
+        s->log_v[j] = -log((double)(M + 1));
+        s->v[j] = 1.0 / (double)(M + 1);
+        s->reach[j] = 0.0;
+    }
+    s->most[M] = 0.0;
+    for (int64_t left = p->num_iters; left > 0; left--) {
+        double step = step_of(p->num_iters - left, p->num_iters,
+                              p->relaxation);
+        sum_rows(s, s->single_rows.sum, s->several_rows.sum);
+        scale_rows(&s->single_rows, s->power1);
+        scale_rows(&s->several_rows, s->power1);
+        sum_columns(s);
+        before = s->v[M];
+        double mass, moved = scale_columns(s, step, &mass);
+        if (!(moved < INFINITY))
+            return 0;
+        note_reach(s);
+        if (moved * (left - 1) < NO_MOVE
+            || mass * (left - 1) < p->tol * n)
+            break;
+    }
+    for (int64_t j = 0; j < M; j++) {
+        double most = NEGLIGIBLE / (double)M;
+        double threshold = im->threshold[j];
+        double flows = s->reach[j] * exp(-threshold / im->epsilon);
+        dropped += flows;
+        if (flows > most)
+            im->threshold[j] = threshold
+                               + im->epsilon * (log(flows / most) + 2.0);
+    }
+    im->background_before = before;
+    *error = moved_mass(s, before, im->new_single, im->new_several) / n;
+    *error = s->power1 == 0.0 ? 0.0 : *error;
+    return dropped <= NEGLIGIBLE;
+}
+
+/* ---- the result ------------------------------------------------------------ */
+
+static inline float to_float(double x)
+{
+    return x < FLT_MAX ? (float)x : FLT_MAX;
+}
+
+/* Writes what a row's prediction sends to the background, and its potential. */
+static void write_rows(
+    const image *im, const rows *r, float *background, double *potential
+)
+{
+    double v = im->s.v[im->M];
+    for (int64_t i = 0; i < r->size; i++) {
+        int64_t prediction = r->prediction[i];
+        background[prediction] = to_float(r->w[i] * v);
+        potential[prediction] = im->epsilon
+                                    * (log_double(r->w[i]) - im->log_n)
+                                + im->base[prediction];
+    }
+}
+
+/* Predictions without pairs; ``before`` is the v that they were scaled with. */
+VECTORIZED static void write_others(
+    const image *im, double before, float *restrict background,
+    double *restrict potential
+)
+{
+    const float *restrict base = im->base;
+    double epsilon = im->epsilon, v = im->s.v[im->M];
+    double factor = exp(-im->s.power1 * log(before)), log_n = im->log_n;
+    if (im->uniform) {
+        double w = im->gain * factor, log_w = epsilon * (log(w) - log_n);
+        for (int64_t i = 0; i < im->N; i++) {
+            background[i] = base[i] > -INFINITY ? to_float(w * v) : 0.0f;
+            potential[i] = log_w + base[i];
+        }
+        return;
+    }
+    for (int64_t i = 0; i < im->N; i++) {
+        double w = factor * im->gains[i];
+        background[i] = to_float(w * v);
+        potential[i] = w > 0.0 ? epsilon * (log_double(w) - log_n) + base[i]
+                                : -INFINITY;
+    }
+}
+
+/* The pairs of enough mass, in order; NULL if there is no memory for them. */
+static found_pair *weigh(image *im, double least, int64_t *count)
+{
+    const equations *s = &im->s;
+    double *mass = im->kernel;
+    int64_t n = 0;
+    for (int64_t j = 0; j < im->M; j++) {
+        double v = s->v[j];
+        for (int64_t p = s->single.start[j]; p < s->single.start[j + 1]; p++)
+            mass[s->single.place[p]] *= s->single_rows.w[p] * v;
+        for (int64_t p = s->several.start[j]; p < s->several.start[j + 1]; p++)
+            mass[s->several.place[p]] *= s->several_rows.w[s->several.row[p]]
+                                         * v;
+    }
+    found_pair *found = malloc(sizeof(found_pair) * (im->num_pairs + 1));
+    if (!found)
+        return NULL;
+    for (int64_t j = 0; j < im->M; j++)
+        for (int64_t k = im->start[j]; k < im->start[j + 1]; k++) {
+            found[n].ground_truth = (int32_t)im->column[j];
+            found[n].prediction = im->pair_row[k];
+            found[n].mass = to_float(mass[k]);
+            n += mass[k] > least;
+        }
+    *count = n;
+    return found;
+}
+
+/* ---- the batch ------------------------------------------------------------- */
+
+/* Numbers of an image's predictions. */
+typedef struct {
+    int64_t num_live;
+    float least_mass, most_mass, least_cost, most_cost; /* of the live ones */
+} survey;
+
+VECTORIZED static survey look(
+    const float *restrict mass, const float *restrict cost, int64_t N
+)
+{
+    survey s = {0, INFINITY, 0.0f, INFINITY, -INFINITY};
+    float least_mass[LANES], most_mass[LANES], least[LANES], most[LANES];
+    int32_t live = 0;
+    for (int lane = 0; lane < LANES; lane++) {
+        least_mass[lane] = least[lane] = INFINITY;
+        most_mass[lane] = most[lane] = -INFINITY;
+    }
+    for (int64_t start = 0; start < N; start += LANES) {
+        int64_t length = N - start < LANES ? N - start : LANES;
+        for (int64_t i = 0; i < length; i++) {
+            float m = mass[start + i], c = cost[start + i];
+            int is_live = m > 0.0f;
+            live += is_live;
+            float low = is_live ? m : INFINITY;
+            least_mass[i] = low < least_mass[i] ? low : least_mass[i];
+            most_mass[i] = m > most_mass[i] ? m : most_mass[i];
+            low = is_live ? c : INFINITY;
+            least[i] = low < least[i] ? low : least[i];
+            low = is_live ? c : -INFINITY;
+            most[i] = low > most[i] ? low : most[i];
+        }
+    }
+    s.num_live = live;
+    for (int lane = 0; lane < LANES; lane++) {
+        s.least_mass = fminf(s.least_mass, least_mass[lane]);
+        s.most_mass = fmaxf(s.most_mass, most_mass[lane]);
+        s.least_cost = fminf(s.least_cost, least[lane]);
+        s.most_cost = fmaxf(s.most_cost, most[lane]);
+    }
+    return s;
+}
+
+/* The logarithm of a gain. */
+static inline double log_gain(const image *im, double log_mass, double cost)
+{
+    double power = im->s.power1;
+    return power * log_mass + (1.0 - power) * (im->log_n - cost / im->epsilon);
+}
+
+VECTORIZED static void fill_base(
+    float *restrict base, const float *restrict mass,
+    const float *restrict cost, int64_t N
+)
+{
+    for (int64_t i = 0; i < N; i++)
+        base[i] = mass[i] > 0.0f ? cost[i] : -INFINITY;
+    for (int64_t i = N; i % BLOCK; i++)
+        base[i] = -INFINITY;
+}
+
+VECTORIZED static void fill_gains(const image *im, const float *restrict mass)
+{
+    const float *restrict base = im->base;
+    double *restrict gains = im->gains, n = (double)im->num_live;
+    for (int64_t i = 0; i < im->N; i++) {
+        int live = mass[i] > 0.0f;
+        double x = log_gain(im, log_double(live ? mass[i] * n : 1.0),
+                            live ? base[i] : 0.0);
+        gains[i] = live ? exp_double(x) : 0.0;
+    }
+}
+
+static void finish(
+    image *im, const sparse_problem *p, int64_t index, found_pair *found
+)
+{
+    float *background = p->background + index * im->N;
+    double *potential = p->pred_potential + index * im->N;
+    double *gt_potential = p->gt_potential + index * p->num_columns;
+    write_others(im, im->background_before, background, potential);
+    write_rows(im, &im->s.single_rows, background, potential);
+    write_rows(im, &im->s.several_rows, background, potential);
+    for (int64_t j = 0; j < p->num_columns; j++)
+        gt_potential[j] = -INFINITY;
+    for (int64_t j = 0; j <= im->M; j++)
+        gt_potential[im->column[j]] = im->epsilon * im->s.log_v[j];
+    p->found[index] = found;
+}
+
+/* Solves an image; finds nothing if it is for another solver. Returns nonzero if
+   there is no memory. */
+static int try_image(image *im, const sparse_problem *p, int64_t index)
+{
+    int64_t last = p->num_columns - 1;
+    const float *background = p->background_cost
+                              + index * p->background_image_stride;
+    const float *gt_mass = p->gt_mass + index * p->num_columns;
+    const float *pred_mass = p->pred_mass + index * im->N;
+    int64_t live = 0;
+    for (int64_t j = 0; j <= last; j++)
+        if (gt_mass[j] > 0.0f) {
+            im->s.log_mass[live] = log((double)gt_mass[j] * im->num_live);
+            im->column[live++] = j;
+        }
+    fill_base(im->base, pred_mass, background, im->N);
+    if (!im->uniform)
+        fill_gains(im, pred_mass);
+    for (int64_t j = 0; j < im->M; j++)
+        im->threshold[j] = (float)(im->first_reach * im->epsilon);
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        if (!find_pairs(im, p, index))
+            return 0;
+        char *memory = make_system(im);
+        if (!memory)
+            return 1;
+        if (iterate(im, p, p->marginal_error + index)) {
+            int64_t count;
+            found_pair *found = weigh(im, p->least_mass, &count);
+            if (found) {
+                finish(im, p, index, found);
+                p->num_pairs[index] = count;
+            }
+            free(memory);
+            return !found;
+        }
+        free(memory);
+    }
+    return 0;
+}
+
+/* Lets other threads know that they need not go on. */
+static void give_up(sparse_problem *p)
+{
+    __atomic_store_n(&p->unsuited, 1, __ATOMIC_RELAXED);
+}
+
+static int solve_image(void *arguments, int64_t index)
+{
+    sparse_problem *p = arguments;
+    int64_t N = p->num_preds, last = p->num_columns - 1;
+    const float *gt_mass = p->gt_mass + index * p->num_columns;
+    const float *pred_mass = p->pred_mass + index * N;
+    const float *background = p->background_cost
+                              + index * p->background_image_stride;
+    p->num_pairs[index] = 0;
+    p->found[index] = NULL;
+    if (__atomic_load_n(&p->unsuited, __ATOMIC_RELAXED))
+        return 0;
+    survey seen = look(pred_mass, background, N);
+    double n = (double)seen.num_live, low, high;
+    image im = {
+        .N = N,
+        .num_live = seen.num_live,
+        .log_n = log(n),
+        .epsilon = p->epsilon[index],
+        .most_base = seen.most_cost,
+        .blocks = p->blocks,
+        .uniform = seen.least_mass == seen.most_mass
+                   && seen.least_cost == seen.most_cost,
+        .s.power1 = power_of(p->tau1, p->epsilon[index]),
+        .s.power2 = power_of(p->tau2, p->epsilon[index])
+    };
+    /* Without a background there are no sums to compare with. */
+    if (im.num_live == 0 || !(gt_mass[last] > 0.0f)) {
+        give_up(p);
+        return 0;
+    }
+    low = log_gain(&im, log(seen.least_mass * n), seen.most_cost);
+    high = log_gain(&im, log(seen.most_mass * n), seen.least_cost);
+    if (!(low > -MOST && high < MOST)) {
+        give_up(p);
+        return 0;
+    }
+    im.gain = exp(high);
+    for (int64_t j = 0; j < last; j++)
+        im.M += gt_mass[j] > 0.0f;
+    im.s.num_columns = im.M + 1;
+    double entries = n * (im.M > 0 ? im.M : 1);
+    im.first_reach = log(entries / NEGLIGIBLE) + 2.0;
+    im.capacity = (int64_t)(p->most_pairs * entries) + BLOCK;
+    char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);
+    im.pair_row = malloc(sizeof(int32_t) * im.capacity);
+    im.pair_cost = malloc(sizeof(float) * im.capacity);
+    int failed = !memory || !im.pair_row || !im.pair_cost, is_good = 1;
+    float *own = NULL;
+    if (!failed && p->boxes && p->box_image_stride) {
+        own = make_blocks(&im.blocks, p->boxes + index * p->box_image_stride,
+                          N, &is_good);
+        failed = !own;
+    }
+    if (!is_good)
+        give_up(p);
+    if (!failed && is_good) {
+        lay_out(&im, memory);
+        failed = try_image(&im, p, index);
+        if (!p->found[index])
+            give_up(p);
+    }
+    free(own);
+    free(im.pair_cost);
+    free(im.pair_row);
+    free(memory);
+    return failed;
+}
+
+/* Solves all images, unless one is for another solver; returns nonzero if there
+   was no memory for it. What was found is to be collected in any case. */
+int solve_sparse(sparse_problem *problem, int64_t num_threads)
+{
+    float *blocks = NULL;
+    int is_good = 1;
+    if (problem->boxes && !problem->box_image_stride) {
+        blocks = make_blocks(&problem->blocks, problem->boxes,
+                             problem->num_preds, &is_good);
+        if (!blocks)
+            return 1;
+    }
+    problem->unsuited = !is_good;
+    int failed = for_each_image(
+        problem->num_images, num_threads, solve_image, problem
+    );
+    free(blocks);
+    return failed;
+}
+
+typedef struct {
+    int64_t num_images;
+    const int64_t *num_pairs; /* (images,) */
+    void **found;             /* (images,) */
+    int64_t *image, *prediction, *ground_truth; /* (pairs,) */
+    float *mass;                                /* (pairs,) */
+} collection;
+
+/* Copies the pairs of all images, one after the other, and frees them. */
+int collect_pairs(collection *to, int64_t num_threads)
+{
+    int64_t n = 0;
+    (void)num_threads;
+    for (int64_t image = 0; image < to->num_images; image++) {
+        const found_pair *found = to->found[image];
+        for (int64_t k = 0; found && k < to->num_pairs[image]; k++, n++) {
+            to->image[n] = image;
+            to->prediction[n] = found[k].prediction;
+            to->ground_truth[n] = found[k].ground_truth;
+            to->mass[n] = found[k].mass;
+        }
+        free(to->found[image]);
+        to->found[image] = NULL;
+    }
+    return 0;
+}

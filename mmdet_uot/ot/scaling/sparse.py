@@ -1,0 +1,220 @@
+"""The scaling algorithm on pairs that can carry mass, on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from ...native import can_read, run
+from ..numbers import Numbers
+from ..plan import WeightedPairs
+from ..problem import MatchingProblem
+from ..sparse_plan import SparsePlan
+from . import compiled
+
+__all__ = ['accepts', 'solve', 'solve_overlaps']
+
+# A pair of less weight is no pair.
+_LEAST_MASS = 1e-10
+
+# With a greater share of pairs a matrix is faster.
+_MOST_PAIRS = 0.25
+
+
+class _Problem(ctypes.Structure):
+    """``sparse_problem`` of ``sparse_scaling.c``."""
+
+    _fields_ = (
+        ('background_cost', ctypes.c_void_p),
+        ('background_image_stride', ctypes.c_int64),
+        ('cost', ctypes.c_void_p),
+        ('cost_image_stride', ctypes.c_int64),
+        ('cost_column_stride', ctypes.c_int64),
+        ('boxes', ctypes.c_void_p),
+        ('box_image_stride', ctypes.c_int64),
+        ('gt_boxes', ctypes.c_void_p),
+        ('pred_mass', ctypes.c_void_p),
+        ('gt_mass', ctypes.c_void_p),
+        ('epsilon', ctypes.c_void_p),
+        ('tau1', ctypes.c_double),
+        ('tau2', ctypes.c_double),
+        ('relaxation', ctypes.c_double),
+        ('tol', ctypes.c_double),
+        ('least_mass', ctypes.c_double),
+        ('most_pairs', ctypes.c_double),
+        ('num_iters', ctypes.c_int64),
+        ('num_images', ctypes.c_int64),
+        ('num_preds', ctypes.c_int64),
+        ('num_columns', ctypes.c_int64),
+        ('background', ctypes.c_void_p),
+        ('pred_potential', ctypes.c_void_p),
+        ('gt_potential', ctypes.c_void_p),
+        ('marginal_error', ctypes.c_void_p),
+        ('num_pairs', ctypes.c_void_p),
+        ('unsuited', ctypes.c_int32),
+        ('found', ctypes.c_void_p),
+        ('blocks', ctypes.c_void_p * 12),
+    )
+
+
+class _Collection(ctypes.Structure):
+    """``collection`` of ``sparse_scaling.c``."""
+
+    _fields_ = (
+        ('num_images', ctypes.c_int64),
+        ('num_pairs', ctypes.c_void_p),
+        ('found', ctypes.c_void_p),
+        ('image', ctypes.c_void_p),
+        ('prediction', ctypes.c_void_p),
+        ('ground_truth', ctypes.c_void_p),
+        ('mass', ctypes.c_void_p),
+    )
+
+
+def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
+    """Tells whether the library was compiled and can read the problem."""
+    return compiled.accepts(problem, numbers) and problem.cost.stride(1) == 1
+
+
+def solve(
+    problem: MatchingProblem, numbers: Numbers, overwrite_cost: bool = False
+) -> SparsePlan | None:
+    """Solves float32 problems on the CPU whose pairs are few.
+
+    Args:
+        problem (MatchingProblem): Costs (B, N, M + 1), not empty.
+        numbers (Numbers): See :class:`Numbers`.
+        overwrite_cost (bool): Not used.
+
+    Returns:
+        SparsePlan | None: None if another backend is to do it: where an
+        image has many pairs, numbers beyond what doubles carry, or no
+        background.
+    """
+    cost = problem.cost.mT
+    return _solve(
+        problem.pred_mass,
+        problem.gt_mass,
+        numbers,
+        background_cost=cost[:, -1].data_ptr(),
+        background_image_stride=cost.stride(0),
+        cost=cost.data_ptr(),
+        cost_image_stride=cost.stride(0),
+        cost_column_stride=cost.stride(1),
+    )
+
+
+def solve_overlaps(
+    boxes: Tensor,
+    gt_boxes: Tensor,
+    background_cost: Tensor,
+    pred_mass: Tensor,
+    gt_mass: Tensor,
+    numbers: Numbers,
+) -> SparsePlan | None:
+    """Solves the problem of the costs 1 - IoU without making them.
+
+    Time and memory grow with the boxes that overlap, if neighbours in memory
+    are neighbours in the image, as anchors are.
+
+    Args:
+        boxes (Tensor): (B, N, 4) float32, xyxy; may repeat one image.
+        gt_boxes (Tensor): (B, M, 4) float32, xyxy.
+        background_cost (Tensor): (B, N) float32; may repeat one image.
+        pred_mass (Tensor): (B, N) float32.
+        gt_mass (Tensor): (B, M + 1) float32.
+        numbers (Numbers): See :class:`Numbers`.
+
+    Returns:
+        SparsePlan | None: None if it is to be solved with costs, as in
+        :func:`solve`; also without the library.
+    """
+    tensors = boxes, gt_boxes, background_cost, pred_mass, gt_mass
+    if (
+        0 in pred_mass.shape
+        or any(tensor.dtype != torch.float32 for tensor in tensors)
+        or not can_read(*tensors)
+        or not boxes[0].is_contiguous()
+        or background_cost.stride(1) != 1
+    ):
+        return None
+    gt_boxes = gt_boxes.contiguous()
+    return _solve(
+        pred_mass,
+        gt_mass,
+        numbers,
+        background_cost=background_cost.data_ptr(),
+        background_image_stride=background_cost.stride(0),
+        boxes=boxes.data_ptr(),
+        box_image_stride=boxes.stride(0),
+        gt_boxes=gt_boxes.data_ptr(),
+    )
+
+
+def _solve(
+    pred_mass: Tensor, gt_mass: Tensor, numbers: Numbers, **costs: int
+) -> SparsePlan | None:
+    (B, N), columns = pred_mass.shape, gt_mass.shape[1]
+    asked = pred_mass.contiguous(), gt_mass.contiguous()
+    epsilon = torch.as_tensor(numbers.epsilon, dtype=torch.float64)
+    epsilon = epsilon.expand(B).contiguous()
+    background = torch.empty_like(asked[0])
+    pred_potential = epsilon.new_empty((B, N))
+    gt_potential = epsilon.new_empty((B, columns))
+    marginal_error = epsilon.new_empty(B)
+    num_pairs, found = torch.empty((2, B), dtype=torch.int64)
+    arguments = _Problem(
+        pred_mass=asked[0].data_ptr(),
+        gt_mass=asked[1].data_ptr(),
+        epsilon=epsilon.data_ptr(),
+        tau1=numbers.tau1,
+        tau2=numbers.tau2,
+        relaxation=numbers.relaxation,
+        tol=numbers.tol,
+        least_mass=_LEAST_MASS,
+        most_pairs=_MOST_PAIRS,
+        num_iters=numbers.num_iters,
+        num_images=B,
+        num_preds=N,
+        num_columns=columns,
+        background=background.data_ptr(),
+        pred_potential=pred_potential.data_ptr(),
+        gt_potential=gt_potential.data_ptr(),
+        marginal_error=marginal_error.data_ptr(),
+        num_pairs=num_pairs.data_ptr(),
+        found=found.data_ptr(),
+        **costs,
+    )
+    try:
+        run('solve_sparse', arguments)
+    finally:
+        pairs = _collect(num_pairs, found)
+    if arguments.unsuited:
+        return None
+    return SparsePlan(
+        pairs,
+        background,
+        pred_mass,
+        gt_mass,
+        pred_potential,
+        gt_potential,
+        marginal_error,
+    )
+
+
+def _collect(num_pairs: Tensor, found: Tensor) -> WeightedPairs:
+    K = int(num_pairs.sum())
+    image, prediction, ground_truth = torch.empty((3, K), dtype=torch.int64)
+    pairs = WeightedPairs(image, prediction, ground_truth, torch.empty(K))
+    run(
+        'collect_pairs',
+        _Collection(
+            len(found),
+            num_pairs.data_ptr(),
+            found.data_ptr(),
+            *(values.data_ptr() for values in pairs),
+        ),
+    )
+    return pairs

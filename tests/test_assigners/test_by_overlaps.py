@@ -1,0 +1,114 @@
+"""Anchors to pairs without a matrix of costs: the same plan."""
+
+import pytest
+import torch
+from helpers.boxes import random_boxes
+from mmengine.structures import InstanceData
+
+from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.assigners.by_overlaps import match_overlaps
+from mmdet_uot.inputs.from_instances import InstanceBatch
+from mmdet_uot.native import library
+
+pytestmark = pytest.mark.skipif(
+    library() is None, reason='the library is not compiled'
+)
+
+COUNTS = (5, 0, 12, 1)
+
+
+def anchors(stride=16, sides=(30, 60, 120), size=320):
+    center = torch.arange(stride / 2, size, stride)
+    y, x = torch.meshgrid(center, center, indexing='ij')
+    center = torch.stack((x, y), -1).view(-1, 1, 2)
+    half = torch.tensor(sides).view(-1, 1).expand(-1, 2) / 2
+    return torch.cat((center - half, center + half), -1).view(-1, 4)
+
+
+def make_batch(own_boxes=False):
+    """The same anchors in all images, or boxes of a model in each."""
+    generator = torch.Generator().manual_seed(0)
+    gts = [
+        InstanceData(
+            bboxes=random_boxes(m, generator, corner=200, side=(40, 110)),
+            labels=torch.zeros(m, dtype=torch.int64),
+        )
+        for m in COUNTS
+    ]
+    shared = InstanceData(priors=anchors())
+    preds = [shared] * len(gts)
+    if own_boxes:
+        preds = [
+            InstanceData(
+                bboxes=anchors()[3 * k :]
+                + torch.rand(len(anchors()) - 3 * k, 4, generator=generator)
+            )
+            for k in range(len(gts))
+        ]
+    return InstanceBatch(preds, gts, None)
+
+
+def solve_both(batch, **options):
+    assigner = UOTAssigner(**options)
+    parts = assigner.cost, assigner.mass, assigner.solver
+    costs = assigner.solve(assigner.problem(batch, [None] * len(batch)))
+    return match_overlaps(batch, *parts), costs
+
+
+@pytest.mark.parametrize('own_boxes', [False, True])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        dict(tau1='inf', tau2='inf'),
+        dict(tau1=1.0, tau2=0.1, background_cost=0.6),
+        dict(match_costs=dict(type='OneMinusIoUCost', weight=2.0)),
+    ],
+)
+def test_the_plan_of_the_costs(own_boxes, options):
+    plan, expected = solve_both(make_batch(own_boxes), **options)
+    for name in ('weights', 'pred_mass', 'gt_mass', 'gt_potential'):
+        torch.testing.assert_close(
+            getattr(plan, name), getattr(expected, name), atol=1e-6, rtol=0
+        )
+
+
+def test_background_of_each_anchor():
+    count = len(anchors())
+    runs = [(0.4, count // 3), (0.55, count - count // 3)]
+    plan, expected = solve_both(make_batch(), background_cost=runs)
+    torch.testing.assert_close(
+        plan.weights, expected.weights, atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(match_costs=dict(type='OneMinusIoUCost', iou_mode='giou')),
+        dict(match_costs=[dict(type='OneMinusIoUCost')] * 2),
+        dict(cost_scaling='image_max'),
+        dict(cost_scaling=2.0),
+        dict(ignore_iof_thr=0.5),
+        dict(preset='hungarian'),
+        dict(epsilon_rule='support'),
+        # Boxes that do not overlap could carry mass.
+        dict(background_cost=0.95),
+    ],
+)
+def test_others_need_their_costs(options):
+    assigner = UOTAssigner(**options)
+    parts = assigner.cost, assigner.mass, assigner.solver
+    assert match_overlaps(make_batch(), *parts) is None
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+@pytest.mark.parametrize('of', ['preds', 'gts'])
+def test_bad_boxes_are_told_of_by_the_costs(bad, of):
+    batch = make_batch()
+    boxes = batch.preds[0].priors if of == 'preds' else batch.gts[0].bboxes
+    boxes[0, 2] = bad
+    batch = InstanceBatch(batch.preds, batch.gts, None)
+    assigner = UOTAssigner()
+    parts = assigner.cost, assigner.mass, assigner.solver
+    assert match_overlaps(batch, *parts) is None
