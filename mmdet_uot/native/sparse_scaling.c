@@ -190,8 +190,10 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
                 break;
             im->threshold[j] = (float)wanted;
         }
-        /* Its mass, if it gets any, is that of dropped pairs. */
-        if (im->num_pairs == im->start[j])
+        /* Its mass, if it gets any, is that of dropped pairs, or its kernel is
+           beyond doubles. */
+        if (im->num_pairs == im->start[j]
+            || im->threshold[j] > MOST * im->epsilon)
             return 0;
     }
     im->start[im->M] = im->num_pairs;
