@@ -24,6 +24,7 @@ from ..inputs.instances import check_instances
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
 from ..ot import (
+    CheapestSolver,
     DualSoftmaxSolver,
     ExactSolver,
     MatchingProblem,
@@ -41,7 +42,13 @@ from .watch import MatchingWatch
 __all__ = ['PlanAssigner']
 
 # The solvers themselves know nothing of mmdet.
-for _solver in (DualSoftmaxSolver, ExactSolver, ScalingSolver, TwoStageSolver):
+for _solver in (
+    CheapestSolver,
+    DualSoftmaxSolver,
+    ExactSolver,
+    ScalingSolver,
+    TwoStageSolver,
+):
     TASK_UTILS.register_module(module=_solver)
 
 
@@ -61,8 +68,8 @@ class PlanAssigner(BaseAssigner):
         mass (dict | Mass, optional): Config of a :class:`Mass`, or one.
             Defaults to the paper's for SSD.
         solver (dict | Solver, optional): Config of a ``ScalingSolver``, which
-            is the default type, ``ExactSolver``, ``TwoStageSolver`` or
-            ``DualSoftmaxSolver``, or one.
+            is the default type, ``ExactSolver``, ``TwoStageSolver``,
+            ``CheapestSolver`` or ``DualSoftmaxSolver``, or one.
         view (dict | HardView, optional): Config of a :class:`HardView`, or
             one.
         memory_budget (int): Bytes that the matching may take. What needs
@@ -106,7 +113,8 @@ class PlanAssigner(BaseAssigner):
         """Masses and solver of which some numbers differ.
 
         Args:
-            **numbers: Some of tau1, tau2 and the options of the solver.
+            **numbers: Some of tau1, tau2, gt_mass and the options of the
+                solver.
 
         Returns:
             tuple[Mass, Solver]: With the others as they were.
@@ -114,8 +122,9 @@ class PlanAssigner(BaseAssigner):
         Raises:
             ValueError: If they do not take the numbers together.
         """
-        taus = {k: numbers.pop(k) for k in ('tau1', 'tau2') if k in numbers}
-        mass = replace(self.mass, **taus)
+        names = numbers.keys() & {'tau1', 'tau2', 'gt_mass'}
+        masses = {name: numbers.pop(name) for name in names}
+        mass = replace(self.mass, **masses)
         try:
             solver = replace(self.solver, **numbers)
         except TypeError:
@@ -247,7 +256,8 @@ class PlanAssigner(BaseAssigner):
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
         """
-        return self.mass(self.cost(batch, batch_ignore, self.solver.is_exact))
+        costs = self.cost(batch, batch_ignore, self.solver.is_exact)
+        return self.mass(costs, batch)
 
     def solve(
         self, problem: MatchingProblem, overwrite_cost: bool = False

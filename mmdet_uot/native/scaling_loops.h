@@ -163,7 +163,7 @@ VECTORIZED static double column_log_sum(
 }
 
 /* The kernel that the references are absorbed in, zero beyond the last
-   prediction. */
+   prediction and for excluded pairs. */
 VECTORIZED static void fill_kernel(const image *im)
 {
     double slope = im->slope;
@@ -177,8 +177,10 @@ VECTORIZED static void fill_kernel(const image *im)
             double constant = im->log_n + im->gt.reference[j];
             for (int64_t i = 0; i < length; i++) {
                 float x = (float)(constant + log_u[i] + slope * cost[i]);
-                x = x > FLOOR ? x : FLOOR;
-                kernel[i] = x > HIGHEST ? INFINITY : exp_float(x);
+                float k = exp_float(x > FLOOR ? x : FLOOR);
+                k = x > HIGHEST ? INFINITY : k;
+                /* An infinite cost excludes the pair. */
+                kernel[i] = x >= -FLT_MAX ? k : 0.0f;
             }
             for (int64_t i = length; i < TILE; i++)
                 kernel[i] = 0.0f;

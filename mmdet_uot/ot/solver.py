@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .cheapest import cheapest_predictions
 from .device import can_look, to_device
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
@@ -19,6 +20,7 @@ from .problem import MatchingProblem
 from .scaling.sinkhorn import sinkhorn, solve_scaling
 
 __all__ = [
+    'CheapestSolver',
     'DualSoftmaxSolver',
     'ExactSolver',
     'ScalingSolver',
@@ -151,6 +153,21 @@ class TwoStageSolver(Solver):
     ) -> TransportPlan:
         """See :class:`Solver`."""
         return two_stage(problem)
+
+
+@dataclass(frozen=True)
+class CheapestSolver(Solver):
+    """SimOTA's and TAL's matching, see :func:`cheapest_predictions`."""
+
+    def __call__(
+        self,
+        problem: MatchingProblem,
+        tau1: float,
+        tau2: float,
+        overwrite_cost: bool = False,
+    ) -> TransportPlan:
+        """See :class:`Solver`."""
+        return cheapest_predictions(problem)
 
 
 @dataclass(frozen=True)

@@ -206,7 +206,13 @@ class Scaling:
 
     def _fill_kernel(self, part: slice, exponent: Tensor) -> None:
         """exp of the exponents of some images; overwrites them."""
-        torch.exp(self._floored(exponent), out=self.kernel[part])
+        kernel = self.kernel[part]
+        if not self.problem.bounds.excludes:
+            torch.exp(self._floored(exponent), out=kernel)
+            return
+        excluded = exponent.isneginf()
+        torch.exp(self._floored(exponent), out=kernel)
+        kernel.masked_fill_(excluded, 0.0)
 
     def _floored(self, exponent: Tensor) -> Tensor:
         """In the solver's dtype, not below the floor; overwrites."""
