@@ -65,5 +65,6 @@ def match_overlaps(
         background.float().expand(B, N).contiguous(),
         problem.pred_mass,
         problem.gt_mass,
+        problem.gt_range,
         solver.numbers(problem, mass.tau1, mass.tau2),
     )

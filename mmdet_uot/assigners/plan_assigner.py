@@ -39,7 +39,7 @@ from .by_overlaps import match_overlaps
 from .hard_view import HardView
 from .watch import MatchingWatch
 
-__all__ = ['PlanAssigner']
+__all__ = ['PlanAssigner', 'check_fit']
 
 # The solvers themselves know nothing of mmdet.
 for _solver in (
@@ -95,7 +95,7 @@ class PlanAssigner(BaseAssigner):
         self.mass: Mass = _build(mass, 'Mass')
         self.solver: Solver = _build(solver, 'ScalingSolver')
         self.view: HardView = _build(view, 'HardView')
-        self.solver.check(self.mass.tau1, self.mass.tau2)
+        check_fit(self.mass, self.solver)
         if not isinstance(memory_budget, int) or memory_budget < 1:
             raise ValueError(
                 'memory_budget must be a positive number of bytes, got '
@@ -131,7 +131,7 @@ class PlanAssigner(BaseAssigner):
             raise ValueError(
                 f'{type(self.solver).__name__} takes no {", ".join(numbers)}'
             ) from None
-        solver.check(mass.tau1, mass.tau2)
+        check_fit(mass, solver)
         return mass, solver
 
     def set_numbers(self, **numbers: float) -> None:
@@ -300,6 +300,17 @@ class PlanAssigner(BaseAssigner):
             return _no_predictions(batch)
         problem = self.problem(batch, batch_ignore)
         return self.solve(problem, overwrite_cost=True)
+
+
+def check_fit(mass: Mass, solver: Solver) -> None:
+    """Raises ValueError if a solver cannot take what the masses ask for."""
+    solver.check(mass.tau1, mass.tau2)
+    if mass.has_range and not solver.takes_ranges:
+        raise ValueError(
+            f'gt_mass={tuple(mass.gt_mass)} is a range, which '
+            f'{type(solver).__name__} does not take; give a positive epsilon '
+            'without such a preset, or one mass'
+        )
 
 
 def _no_predictions(batch: MatchBatch) -> TransportPlan:

@@ -19,7 +19,7 @@ from ..ot import (
     Solver,
 )
 from .hard_view import HardView
-from .plan_assigner import PlanAssigner
+from .plan_assigner import PlanAssigner, check_fit
 from .presets import PRESET_OPTIONS
 
 __all__ = ['UOTAssigner']
@@ -127,7 +127,7 @@ class UOTAssigner(PlanAssigner):
     def with_numbers(self, **numbers: float) -> tuple[Mass, Solver]:
         """See :class:`PlanAssigner`; a preset keeps what it fixes."""
         mass, solver = _translate(**{**self._numbers, **numbers})
-        solver.check(mass.tau1, mass.tau2)
+        check_fit(mass, solver)
         return mass, solver
 
 

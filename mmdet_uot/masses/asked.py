@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from mmdet.registry import TASK_UTILS
@@ -16,18 +14,7 @@ from ..costs.whole_batch import add_cost
 from ..inputs.match_batch import MatchBatch
 from ..ot import may_hold
 
-__all__ = [
-    'DynamicMass',
-    'FieldMass',
-    'GtMass',
-    'most_asked',
-    'numbers_of',
-    'parse_asked',
-]
-
-# What an option may be: a number, a field, a config, or what gives (B, M).
-Asked = float | Callable[[MatchBatch], Tensor]
-GtMass = float | str | dict | Callable[[MatchBatch], Tensor]
+__all__ = ['DynamicMass', 'FieldMass']
 
 # Predictions are looked through in runs of this length.
 _RUN = 64
@@ -135,56 +122,3 @@ class FieldMass:
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M) float32 weights, 0 in the padding."""
         return batch.gt_field(self.name).nan_to_num(0.0, 0.0).clamp(min=0.0)
-
-
-def parse_asked(name: str, value: Any) -> Asked:
-    """What an option says of the masses of ground truths.
-
-    Args:
-        name (str): Of the option, for the message.
-        value (float | str | dict | Callable): A number, a field of
-            ``gt_instances``, the config of a class of ``TASK_UTILS`` or one
-            of its objects.
-
-    Raises:
-        TypeError: If it is of another type.
-        ValueError: If a number is not positive and finite.
-    """
-    if isinstance(value, dict):
-        return TASK_UTILS.build(value)
-    if isinstance(value, str):
-        return FieldMass(value)
-    if callable(value):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(
-            f'{name} must be a number, a field of gt_instances or the config '
-            f"of a mass such as dict(type='DynamicMass'), got {value!r}"
-        )
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(
-            f'{name} must be a positive and finite number of predictions, got '
-            f'{value}; 1 asks for one, as the paper does'
-        )
-    return float(value)
-
-
-def most_asked(asked: Asked) -> int | None:
-    """The greatest number asked for, if all are known to be whole."""
-    if isinstance(asked, float):
-        return int(asked) if asked.is_integer() else None
-    return getattr(asked, 'most_asked', None)
-
-
-def numbers_of(asked: Asked, batch: MatchBatch) -> float | Tensor:
-    """One number, or (B, M)."""
-    if isinstance(asked, float):
-        return asked
-    numbers = asked(batch)
-    B, _, columns = batch.shape
-    if tuple(numbers.shape) != (B, columns - 1):
-        raise ValueError(
-            f'{type(asked).__name__} must return {(B, columns - 1)} for a '
-            f'batch of {B} images, got {tuple(numbers.shape)}'
-        )
-    return numbers

@@ -11,7 +11,7 @@ from mmdet.registry import TASK_UTILS
 from ..costs.matching_cost import Costs
 from ..inputs.match_batch import MatchBatch
 from ..ot import MatchingProblem
-from .asked import most_asked, numbers_of, parse_asked
+from .option import MassRange, most_asked, numbers_of, parse_gt_mass
 
 __all__ = ['Mass']
 
@@ -33,11 +33,13 @@ class Mass:
             ``'inf'``. Defaults to 100.
         tau2 (float | str): Weight of the ground truths' mass constraint.
             Defaults to 0.01.
-        gt_mass (float | str | dict | Callable): How many predictions each
-            ground truth asks for, k: one number; the name of a field of
-            ``gt_instances``; or the config of a registered class, such as
-            :class:`DynamicMass`, that takes a :class:`MatchBatch` and returns
-            (B, M). Defaults to 1.
+        gt_mass (float | str | dict | Callable | Sequence): How many
+            predictions each ground truth asks for, k: one number; the name of
+            a field of ``gt_instances``; or the config of a registered class,
+            such as :class:`DynamicMass`, that takes a :class:`MatchBatch` and
+            returns (B, M). Two of these are a range, (least, greatest),
+            between which there is no constraint; the greatest may be
+            ``'inf'``. Defaults to 1.
 
     Raises:
         TypeError: If ``gt_mass`` is of another type.
@@ -49,18 +51,27 @@ class Mass:
     gt_mass: Any = 1.0
 
     def __post_init__(self) -> None:
-        asked = parse_asked('gt_mass', self.gt_mass)
-        object.__setattr__(self, 'gt_mass', asked)
+        object.__setattr__(self, 'gt_mass', parse_gt_mass(self.gt_mass))
         for name in ('tau1', 'tau2'):
             object.__setattr__(self, name, _parse(name, getattr(self, name)))
 
     def __call__(self, costs: Costs, batch: MatchBatch) -> MatchingProblem:
         """Gives the costs (B, N, M + 1) of a batch their masses."""
+        asked, at_most = self.gt_mass, None
+        if self.has_range:
+            asked, most = self.gt_mass
+            at_most = numbers_of(most, batch)
         return MatchingProblem.from_masks(
             *costs,
-            asked=numbers_of(self.gt_mass, batch),
+            asked=numbers_of(asked, batch),
+            at_most=at_most,
             most_asked=most_asked(self.gt_mass),
         )
+
+    @property
+    def has_range(self) -> bool:
+        """Whether ground truths ask for a range of masses."""
+        return isinstance(self.gt_mass, MassRange)
 
 
 def _parse(name: str, value: float | str) -> float:

@@ -5,6 +5,7 @@
 #define MMDET_UOT_SCALING_LOOPS_H
 
 #include "elementary.h"
+#include "masses.h"
 #include "parallel.h"
 
 #include <float.h>
@@ -55,6 +56,9 @@ typedef struct {
     float *before, *sum; /* scratch */
     double *reference, *log_mass;
     double *log_x; /* log of the scaling, kept for columns */
+    /* Of a range of masses, else NULL; and what factors are between. */
+    double *log_least, *log_most;
+    float *least_gain, *one, *most_gain;
 } side;
 
 typedef struct {
@@ -204,6 +208,18 @@ static inline void update(
             factor[i] = gain[i] * inverse_power(sum[i], high, low);
 }
 
+/* x = min(max(1, (least / sum)^power), (most / sum)^power). */
+static inline void update_in_range(const side *s, const float *sum)
+{
+    for (int64_t j = 0; j < s->size; j++) {
+        float x = s->power == 1.0
+                      ? 1.0f / sum[j]
+                      : inverse_power(sum[j], s->power_high, s->power_low);
+        s->factor[j] = fminf(fmaxf(s->one[j], s->least_gain[j] * x),
+                             s->most_gain[j] * x);
+    }
+}
+
 /* log x = reference + log factor. */
 VECTORIZED static void log_scaling(const side *s, double *restrict log_x)
 {
@@ -279,7 +295,10 @@ VECTORIZED static double kernel_iteration(image *im)
     }
     if (in_doubt)
         return IN_DOUBT;
-    update(&im->gt, 0, M, sum);
+    if (im->gt.log_least)
+        update_in_range(&im->gt, sum);
+    else
+        update(&im->gt, 0, M, sum);
     im->moved = 0.0;
     for (int64_t j = 0; j < M; j++) {
         if (im->step != 1.0)
@@ -324,6 +343,23 @@ VECTORIZED static void weigh(
 
 /* ---- one side ------------------------------------------------------------ */
 
+/* exp(x), 0 or infinite beyond what an iteration on the kernel can use. */
+static inline float bounded_exp(double x)
+{
+    return x < -MOST ? 0.0f : x > MOST ? INFINITY : exp_float((float)x);
+}
+
+/* What a range of masses bounds the factors by. */
+static void refer_range_to(side *s, const double *reference)
+{
+    for (int64_t j = 0; j < s->size; j++) {
+        double rest = (1.0 - s->power) * reference[j];
+        s->least_gain[j] = bounded_exp(s->power * s->log_least[j] - rest);
+        s->most_gain[j] = bounded_exp(s->power * s->log_most[j] - rest);
+        s->one[j] = bounded_exp(-reference[j]);
+    }
+}
+
 /* Sets the reference; the factors become 1. Returns whether a float can carry
    the gains, mass^power exp((power - 1) reference). */
 VECTORIZED static int refer_to(side *s, const double *reference)
@@ -341,6 +377,8 @@ VECTORIZED static int refer_to(side *s, const double *reference)
         s->gain[i] = live ? gain : 0.0f;
         too_far |= live && fabs(x) > MOST;
     }
+    if (s->log_least)
+        refer_range_to(s, reference);
     return !too_far;
 }
 

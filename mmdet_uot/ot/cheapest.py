@@ -33,6 +33,7 @@ def cheapest_predictions(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
+    problem.check_fixed_mass()
     cost = problem.cost[..., :-1].masked_fill(
         problem.padding[..., :-1], math.inf
     )

@@ -43,6 +43,7 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights 0 and 1.
     """
+    problem.check_fixed_mass()
     # Differences, so that a constant background cancels without rounding.
     background = problem.cost[..., -1:]
     price = problem.cost[..., :-1]
@@ -95,6 +96,7 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per ground truth.
     """
+    problem.check_fixed_mass()
     weights = torch.zeros_like(problem.cost.mT).mT
     if problem.cost.numel():
         received = problem.num_preds.view(-1, 1, 1) * problem.gt_mass[:, None]
@@ -127,6 +129,7 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
+    problem.check_fixed_mass()
     cost = _without_padding(problem)
     second = _closest_columns(cost)
     cost = cost[..., :-1]

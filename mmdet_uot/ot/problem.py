@@ -69,6 +69,16 @@ class MatchingProblem:
         pred_mass (Tensor): (B, N), :math:`\alpha`, zero for padding.
         gt_mass (Tensor): (B, M + 1), :math:`\beta`, zero for padding.
         bounds (Bounds): What is known of the numbers. Defaults to nothing.
+        gt_range (Tensor, optional): (2, B, M + 1) least and greatest mass of
+            ground truths and background; deviations from it cost what tau2
+            says, between there is no constraint:
+
+            .. math::
+                \tau_2 \min_{l_j \leq \beta_j \leq h_j}
+                \mathrm{KL}(P^\top 1 | \beta).
+
+            The least may be 0, the greatest infinity; of ``gt_mass`` it then
+            only counts what is zero. Defaults to None, a fixed mass.
 
     Raises:
         TypeError: If an argument is not a floating tensor.
@@ -79,6 +89,7 @@ class MatchingProblem:
     pred_mass: Tensor
     gt_mass: Tensor
     bounds: Bounds = field(default_factory=Bounds)
+    gt_range: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ('cost', 'pred_mass', 'gt_mass'):
@@ -103,6 +114,14 @@ class MatchingProblem:
                     f'{tuple(getattr(self, name).shape)}'
                 )
         dtype = _solver_dtype(self.cost)
+        if self.gt_range is not None:
+            if tuple(self.gt_range.shape) != (2, B, columns):
+                raise ValueError(
+                    f'gt_range must be {(2, B, columns)}, least and greatest '
+                    f'masses, got {_describe(self.gt_range)}'
+                )
+            bounds = self.gt_range.detach().to(dtype).contiguous()
+            object.__setattr__(self, 'gt_range', bounds)
         for name in ('cost', 'pred_mass', 'gt_mass'):
             value = getattr(self, name).detach().to(dtype)
             object.__setattr__(self, name, value)
@@ -253,6 +272,7 @@ class MatchingProblem:
         num_candidates: Tensor | None = None,
         asked: float | Tensor = 1.0,
         most_asked: int | None = 1,
+        at_most: float | Tensor | None = None,
     ) -> MatchingProblem:
         """Adds masses to finite costs; those of Prop. 1 by default.
 
@@ -273,6 +293,9 @@ class MatchingProblem:
                 for, :math:`k_j`: one number, or (B, M). Defaults to 1.
             most_asked (int, optional): What ``asked`` does not exceed, if it
                 is whole numbers; None if it may not be. Defaults to 1.
+            at_most (float | Tensor, optional): With it ``asked`` is what a
+                ground truth gets at least, this what it gets at most: one
+                number, infinity too, or (B, M). Defaults to None.
 
         Returns:
             MatchingProblem: The problem.
@@ -285,14 +308,27 @@ class MatchingProblem:
         unit = 1 / n_pred.clamp(min=1)
         share = (n_pred > 0) / torch.maximum(n_pred, n_wanted).clamp(min=1)
         background_mass = (n_pred - n_wanted).clamp(min=0) * unit
+        gt_mass = torch.cat((wanted * share, background_mass), dim=1)
+        gt_range = None
+        if at_most is not None:
+            greatest = torch.where(gt_valid, at_most, 0.0).to(cost.dtype)
+            if num_candidates is not None:
+                greatest = torch.minimum(greatest, num_candidates.to(wanted))
+            rest = (n_pred - greatest.sum(1, keepdim=True)).clamp(min=0)
+            most = torch.cat((greatest * unit, background_mass), dim=1)
+            least = torch.cat((wanted * share, rest * unit), dim=1)
+            gt_range = torch.stack((least, torch.maximum(least, most)))
+            gt_mass = torch.minimum(gt_range[1], torch.maximum(unit, least))
         ratio = math.inf
         if most_asked is not None:
             N, columns = cost.shape[1:]
             ratio = float(max(N, columns * most_asked, 1))
+            # The first scalings may be that far from what a range asks for.
+            ratio *= columns**2 if at_most is not None else 1
         return cls(
             cost=cost,
             pred_mass=pred_valid * unit,
-            gt_mass=torch.cat((wanted * share, background_mass), dim=1),
+            gt_mass=gt_mass,
             bounds=Bounds(
                 max_cost=max_cost,
                 mass_ratio=ratio,
@@ -300,12 +336,21 @@ class MatchingProblem:
                 num_preds=None if num_preds is None else tuple(num_preds),
                 excludes=num_candidates is not None,
             ),
+            gt_range=gt_range,
         )
 
     @property
     def num_preds(self) -> Tensor:
         """(B,) Number of predictions with mass, the paper's N_p."""
         return (self.pred_mass > 0).sum(1).to(self.cost.dtype)
+
+    def check_fixed_mass(self) -> None:
+        """Raises ValueError for ranges, which exact matchers do not take."""
+        if self.gt_range is not None:
+            raise ValueError(
+                'a range of masses needs the scaling algorithm: give '
+                'epsilon > 0, or masses without gt_range'
+            )
 
     @property
     def finite_cost(self) -> Tensor:

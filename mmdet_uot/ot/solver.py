@@ -119,6 +119,11 @@ class Solver:
     def check(self, tau1: float, tau2: float) -> None:
         """Raises ValueError if there is no solution for tau1 and tau2."""
 
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether masses may be ranges."""
+        return False
+
 
 @dataclass(frozen=True)
 class ExactSolver(Solver):
@@ -290,6 +295,11 @@ class ScalingSolver(_RegularisedSolver):
                 f'{self.num_iters!r}'
             )
         Numbers(1.0, relaxation=self.relaxation, tol=self.tol)  # in range
+
+    @property
+    def takes_ranges(self) -> bool:
+        """See :class:`Solver`."""
+        return True
 
     @property
     def copies(self) -> int:  # type: ignore[override]

@@ -169,7 +169,11 @@ def test_dynamic_mass_of_few_and_of_many_predictions(N, draw):
     [
         (0, 'gt_mass must be a positive and finite number of predictions'),
         (float('inf'), 'got inf; 1 asks for one'),
-        ([1], 'gt_mass must be a number, a field of gt_instances or'),
+        (1j, 'gt_mass must be a number, a field of gt_instances or'),
+        ([1], 'a range of gt_mass must be (least, greatest)'),
+        ((2, 1), 'got (2, 1)'),
+        ((-1, 1), 'with 0 <= least <= greatest'),
+        (('inf', 'inf'), 'range of gt_mass'),
         (True, 'got True'),
         (dict(type='DynamicMass', top=0), 'top must be a whole number of at'),
     ],
