@@ -21,6 +21,7 @@ HEADERS = (
     'elementary_double',
     'overlap',
     'parallel',
+    'relaxation',
     'scaling_loops',
     'sparse_boxes',
     'sparse_loops',

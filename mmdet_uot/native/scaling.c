@@ -19,6 +19,7 @@
    and kernel are multiplied by the number of predictions N, so that plans read
    as weights. */
 
+#include "relaxation.h"
 #include "scaling_loops.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct {
     const float *pred_mass; /* (images, predictions) */
     const float *gt_mass;   /* (images, columns) */
     const double *epsilon;  /* (images,) */
-    double tau1, tau2;
+    double tau1, tau2, relaxation, tol;
     int64_t num_iters, num_images, num_preds, num_columns;
     float *weights;         /* (images, columns, predictions) */
     double *pred_potential; /* (images, predictions) */
@@ -49,9 +50,11 @@ static double log_iteration(image *im)
     refer_to(&im->pred, log_u);
     for (int64_t j = 0; j < im->gt.size; j++) {
         double log_sum = column_log_sum(im, j, im->pred.reference);
-        double moved = im->gt.power * (im->gt.log_mass[j] - log_sum);
-        change = fmax(change, fabs(moved - log_v[j]));
-        log_v[j] = moved;
+        double move = im->gt.power * (im->gt.log_mass[j] - log_sum) - log_v[j];
+        double mass = exp(fmin(log_sum + log_v[j], 700.0));
+        change = fmax(change, fabs(move));
+        log_v[j] += im->step * move;
+        im->moved += mass * fabs(expm1(im->step * move));
     }
     return change;
 }
@@ -91,11 +94,15 @@ static void restore_columns(image *im)
 }
 
 /* Runs the iterations; leaves kernel and factors whose product is the plan. */
-static void iterate(image *im, int64_t num_iters)
+static void iterate(
+    image *im, int64_t num_iters, double relaxation, double least_moved
+)
 {
     int on_kernel = 0, in_vain = 0;
     double change = 0.0;
     for (int64_t left = num_iters; left > 0; left--) {
+        im->step = step_of(num_iters - left, num_iters, relaxation);
+        im->moved = 0.0;
         /* After a log iteration, as long as it is worth trying. */
         int renewed = !on_kernel && in_vain < MOST_IN_VAIN
                       && change < WORTH_RENEWING;
@@ -111,7 +118,8 @@ static void iterate(image *im, int64_t num_iters)
             change = log_iteration(im);
         }
         /* The next one moves log u and log v no further. */
-        if (change * (left - 1) < NO_MOVE)
+        if (change * (left - 1) < NO_MOVE
+            || im->moved * (left - 1) < least_moved)
             break;
     }
     if (!on_kernel) {
@@ -198,7 +206,7 @@ static void solve(
     /* Algorithm 2, line 4: v = 1 / (n + 1). */
     for (int64_t j = 0; j < im->gt.size; j++)
         im->gt.log_x[j] = -log((double)im->gt.size);
-    iterate(im, p->num_iters);
+    iterate(im, p->num_iters, p->relaxation, p->tol * exp(im->log_n));
 
     log_scaling(&im->pred, log_u);
     weigh(im, weights, im->pred.gain);

@@ -63,6 +63,8 @@ typedef struct {
     float *kernel;      /* (tiles, columns, TILE) */
     vector *column_sum;
     double slope, log_n; /* log(N K) = log_n + slope * cost */
+    double step;         /* how far log v moves, times what it should */
+    double moved;        /* mass that the last step moved */
     side pred, gt;
     double *top, *sum; /* scratch, per prediction or column */
 } image;
@@ -276,7 +278,11 @@ VECTORIZED static double kernel_iteration(image *im)
     if (in_doubt)
         return IN_DOUBT;
     update(&im->gt, 0, M, sum);
+    im->moved = 0.0;
     for (int64_t j = 0; j < M; j++) {
+        if (im->step != 1.0)
+            v[j] = (float)(before[j] * pow(v[j] / before[j], im->step));
+        im->moved += total[j] * fabs(v[j] - before[j]);
         float ratio = v[j] / before[j];
         low = ratio < low ? ratio : low;
         high = ratio > high ? ratio : high;

@@ -9,6 +9,10 @@
 
 #include <math.h>
 
+/* The greatest magnitude that the logarithm of an entry of the kernel, a gain or
+   a scaling may have, so that products of them are in the range of doubles. */
+static const double MOST = 300.0;
+
 /* Pairs of some columns, of which those of column j are start[j] to
    start[j + 1]. */
 typedef struct {
@@ -29,6 +33,7 @@ typedef struct {
     double power1, power2; /* tau / (tau + epsilon) */
     int64_t num_columns;   /* ground truths with mass, then the background */
     double *log_mass, *v, *log_v, *t;
+    double *most;  /* the greatest exponent of a kernel's entry */
     double *reach; /* what exp(-threshold / epsilon) is multiplied with */
     pairs single, several; /* of rows with one pair, and with more */
     rows single_rows, several_rows;
@@ -99,23 +104,33 @@ VECTORIZED static void sum_columns(const equations *s)
     s->t[M] = all;
 }
 
-/* Line 7; log v moves by ``step`` times as much. Returns how far it moved,
-   infinitely far where a double cannot carry it. */
-VECTORIZED static double scale_columns(const equations *s, double step)
+/* Line 7; log v moves by ``step`` times as much. Returns how far it should move,
+   infinitely far where a double cannot carry it; sets the mass that moves. */
+VECTORIZED static double scale_columns(
+    const equations *s, double step, double *mass
+)
 {
     int64_t columns = s->num_columns, in_range = 0;
     double furthest = 0.0, power = s->power2;
     const double *restrict t = s->t, *restrict log_mass = s->log_mass;
+    const double *restrict most = s->most;
     double *restrict log_v = s->log_v, *restrict v = s->v;
 #pragma omp simd reduction(max : furthest) reduction(+ : in_range)
     for (int64_t j = 0; j < columns; j++) {
         double move = power * (log_mass[j] - log_double(t[j])) - log_v[j];
         log_v[j] += step * move;
         furthest = fabs(move) > furthest ? fabs(move) : furthest;
-        in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < 600.0;
+        in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < MOST
+                    && log_v[j] + most[j] < MOST;
     }
-    for (int64_t j = 0; j < columns; j++)
+    double moved = 0.0;
+#pragma omp simd reduction(+ : moved)
+    for (int64_t j = 0; j < columns; j++) {
+        double before = v[j];
         v[j] = exp_double(log_v[j]);
+        moved += t[j] * fabs(v[j] - before);
+    }
+    *mass = moved;
     return in_range == columns ? furthest : INFINITY;
 }
 

@@ -24,9 +24,11 @@
    Masses and kernel are multiplied by the number of predictions N, so that plans
    read as weights. */
 
+#include "relaxation.h"
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 enum { LANES = 16, MOST_TRIES = 3 };
@@ -35,22 +37,18 @@ enum { LANES = 16, MOST_TRIES = 3 };
 static const double NEGLIGIBLE = 1e-7;
 /* Iterations that would move log v less than this in all are left out. */
 static const double NO_MOVE = 5e-7;
-/* The greatest exponent that a kernel or a gain may have. */
-static const double MOST = 600.0;
-/* Plain iterations before relaxed ones. */
-enum { PLAIN = 3 };
 
 typedef struct {
     const float *background_cost; /* (images, predictions) */
     int64_t background_image_stride;
     const float *cost; /* (images, ground truths, predictions), or NULL */
     int64_t cost_image_stride, cost_column_stride;
-    const float *boxes; /* (images, predictions, 4), for 1 - IoU; repeated if */
-    int64_t box_image_stride; /* this is 0 */
+    const float *boxes; /* else (images, predictions, 4), for costs 1 - IoU */
+    int64_t box_image_stride; /* 0 repeats one image */
     const float *gt_boxes;    /* (images, ground truths, 4) */
-    const float *pred_mass; /* (images, predictions) */
-    const float *gt_mass;   /* (images, columns) */
-    const double *epsilon;  /* (images,) */
+    const float *pred_mass;   /* (images, predictions) */
+    const float *gt_mass;     /* (images, columns) */
+    const double *epsilon;    /* (images,) */
     double tau1, tau2, relaxation, tol;
     double least_mass; /* pairs of less weight are not returned */
     double most_pairs; /* share of the entries */
@@ -72,7 +70,8 @@ typedef struct {
 
 typedef struct {
     int64_t N, M, num_live; /* predictions, ground truths, live predictions */
-    double log_n, epsilon;  /* of the live ones */
+    double log_n;           /* of the live ones */
+    double epsilon;
     int64_t *column;   /* of each ground truth with mass, then the background */
     float *base;       /* background cost, -inf for the padding */
     float most_base;   /* the greatest of them */
@@ -182,6 +181,7 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
             double low = scan_column(im, p, index, j);
             if (low < -MOST * im->epsilon)
                 return 0;
+            im->s.most[j] = -low / im->epsilon;
             double wanted = fmax(im->first_reach * im->epsilon
                                      + im->s.power2 * low,
                                  low + im->epsilon);
@@ -261,6 +261,7 @@ static size_t lay_out(image *im, char *memory)
     im->s.log_mass = take(memory, &used, columns, sizeof(double));
     im->s.v = take(memory, &used, columns, sizeof(double));
     im->s.log_v = take(memory, &used, columns, sizeof(double));
+    im->s.most = take(memory, &used, columns, sizeof(double));
     im->s.t = take(memory, &used, columns, sizeof(double));
     im->s.reach = take(memory, &used, columns, sizeof(double));
     return used;
@@ -359,23 +360,21 @@ static int iterate(image *im, const sparse_problem *p, double *error)
         s->v[j] = 1.0 / (double)(M + 1);
         s->reach[j] = 0.0;
     }
+    s->most[M] = 0.0;
     for (int64_t left = p->num_iters; left > 0; left--) {
-        int relaxed = p->num_iters - left >= PLAIN && left > 1;
-        double step = relaxed ? p->relaxation : 1.0;
+        double step = step_of(p->num_iters - left, p->num_iters,
+                              p->relaxation);
         sum_rows(s, s->single_rows.sum, s->several_rows.sum);
         scale_rows(&s->single_rows, s->power1);
         scale_rows(&s->several_rows, s->power1);
         sum_columns(s);
         before = s->v[M];
-        double moved = scale_columns(s, step);
+        double mass, moved = scale_columns(s, step, &mass);
         if (!(moved < INFINITY))
             return 0;
         note_reach(s);
-        if (step == 1.0 && moved * (left - 1) < NO_MOVE)
-            break;
-        if (p->tol > 0.0
-            && moved_mass(s, before, im->new_single, im->new_several)
-                   <= p->tol * n)
+        if (moved * (left - 1) < NO_MOVE
+            || mass * (left - 1) < p->tol * n)
             break;
     }
     for (int64_t j = 0; j < M; j++) {
@@ -395,6 +394,11 @@ static int iterate(image *im, const sparse_problem *p, double *error)
 
 /* ---- the result ------------------------------------------------------------ */
 
+static inline float to_float(double x)
+{
+    return x < FLT_MAX ? (float)x : FLT_MAX;
+}
+
 /* Writes what a row's prediction sends to the background, and its potential. */
 static void write_rows(
     const image *im, const rows *r, float *background, double *potential
@@ -403,7 +407,7 @@ static void write_rows(
     double v = im->s.v[im->M];
     for (int64_t i = 0; i < r->size; i++) {
         int64_t prediction = r->prediction[i];
-        background[prediction] = (float)(r->w[i] * v);
+        background[prediction] = to_float(r->w[i] * v);
         potential[prediction] = im->epsilon
                                     * (log_double(r->w[i]) - im->log_n)
                                 + im->base[prediction];
@@ -422,14 +426,14 @@ VECTORIZED static void write_others(
     if (im->uniform) {
         double w = im->gain * factor, log_w = epsilon * (log(w) - log_n);
         for (int64_t i = 0; i < im->N; i++) {
-            background[i] = base[i] > -INFINITY ? (float)(w * v) : 0.0f;
+            background[i] = base[i] > -INFINITY ? to_float(w * v) : 0.0f;
             potential[i] = log_w + base[i];
         }
         return;
     }
     for (int64_t i = 0; i < im->N; i++) {
         double w = factor * im->gains[i];
-        background[i] = (float)(w * v);
+        background[i] = to_float(w * v);
         potential[i] = w > 0.0 ? epsilon * (log_double(w) - log_n) + base[i]
                                 : -INFINITY;
     }
@@ -456,7 +460,7 @@ static found_pair *weigh(image *im, double least, int64_t *count)
         for (int64_t k = im->start[j]; k < im->start[j + 1]; k++) {
             found[n].ground_truth = (int32_t)im->column[j];
             found[n].prediction = im->pair_row[k];
-            found[n].mass = (float)mass[k];
+            found[n].mass = to_float(mass[k]);
             n += mass[k] > least;
         }
     *count = n;
@@ -595,6 +599,12 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
     return 0;
 }
 
+/* Lets other threads know that they need not go on. */
+static void give_up(sparse_problem *p)
+{
+    __atomic_store_n(&p->unsuited, 1, __ATOMIC_RELAXED);
+}
+
 static int solve_image(void *arguments, int64_t index)
 {
     sparse_problem *p = arguments;
@@ -605,7 +615,7 @@ static int solve_image(void *arguments, int64_t index)
                               + index * p->background_image_stride;
     p->num_pairs[index] = 0;
     p->found[index] = NULL;
-    if (p->unsuited)
+    if (__atomic_load_n(&p->unsuited, __ATOMIC_RELAXED))
         return 0;
     survey seen = look(pred_mass, background, N);
     double n = (double)seen.num_live, low, high;
@@ -623,13 +633,13 @@ static int solve_image(void *arguments, int64_t index)
     };
     /* Without a background there are no sums to compare with. */
     if (im.num_live == 0 || !(gt_mass[last] > 0.0f)) {
-        p->unsuited = 1;
+        give_up(p);
         return 0;
     }
     low = log_gain(&im, log(seen.least_mass * n), seen.most_cost);
     high = log_gain(&im, log(seen.most_mass * n), seen.least_cost);
     if (!(low > -MOST && high < MOST)) {
-        p->unsuited = 1;
+        give_up(p);
         return 0;
     }
     im.gain = exp(high);
@@ -649,13 +659,13 @@ static int solve_image(void *arguments, int64_t index)
                           N, &is_good);
         failed = !own;
     }
-    if (!failed && !is_good)
-        p->unsuited = 1;
+    if (!is_good)
+        give_up(p);
     if (!failed && is_good) {
         lay_out(&im, memory);
         failed = try_image(&im, p, index);
         if (!p->found[index])
-            p->unsuited = 1;
+            give_up(p);
     }
     free(own);
     free(im.pair_cost);

@@ -31,6 +31,13 @@ class Numbers:
         num_iters (int): Number of iterations, at least 1. The limit is
             reached at the first for tau1 = 0, at the second for tau2 = 0.
             Defaults to 20.
+        relaxation (float): How far :math:`\log v` moves, as a multiple of
+            the plain step, from the fourth iteration to the last but one; in
+            [1, 2). With 1.8 balanced problems come far closer to their
+            solution in as many iterations. Defaults to 1, the paper's.
+        tol (float): Iterations end when those that are left would, at the
+            speed of the last, move less than this share of the mass. Defaults
+            to 0, which runs all ``num_iters``.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -40,6 +47,8 @@ class Numbers:
     tau1: float = math.inf
     tau2: float = math.inf
     num_iters: int = 20
+    relaxation: float = 1.0
+    tol: float = 0.0
 
     def __post_init__(self) -> None:
         epsilon = self.epsilon
@@ -66,6 +75,27 @@ class Numbers:
             raise ValueError(
                 f'num_iters must be at least 1, got {self.num_iters}'
             )
+
+        if not 1 <= self.relaxation < 2:
+            raise ValueError(
+                f'relaxation must be in [1, 2), got {self.relaxation}; 1 '
+                'takes plain steps'
+            )
+        if not self.tol >= 0:
+            raise ValueError(
+                f'tol must be at least 0, got {self.tol}; 0 runs all '
+                'iterations'
+            )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the steps are the paper's, and all of them are done."""
+        return self.relaxation == 1 and self.tol == 0
+
+    def step(self, done: int) -> float:
+        """How far log v moves after some iterations, 1 is the plain step."""
+        relaxed = 3 <= done < self.num_iters - 1
+        return self.relaxation if relaxed else 1.0
 
     def fit(self, problem: MatchingProblem) -> Numbers:
         """The numbers with which a problem can be solved.

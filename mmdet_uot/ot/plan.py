@@ -128,6 +128,19 @@ class TransportPlan:
         """(B, M + 1) weight that each ground truth receives, N P^T 1."""
         return self.weights.sum(1)
 
+    def converged(self, tol: float = 1e-3) -> Tensor:
+        """Whether the plan is that of the fixed point, up to some mass.
+
+        Args:
+            tol (float): Greatest ``marginal_error``. Defaults to 1e-3.
+
+        Returns:
+            Tensor: (B,) bool; True where nothing was iterated.
+        """
+        if self.marginal_error is None:
+            return self.pred_mass.new_ones(len(self.pred_mass)).bool()
+        return self.marginal_error <= tol
+
     def gt_support(self, min_mass: Tensor) -> Tensor:
         """About how many pairs of a ground truth have more than a weight.
 

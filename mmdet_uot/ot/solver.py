@@ -254,12 +254,16 @@ class ScalingSolver(_RegularisedSolver):
             plan that ``'log_n'`` gives, at the price of a second solve. N
             counts the predictions that take part. Defaults to ``'log_2n'``.
         num_iters (int): Number of iterations. Defaults to 20.
+        relaxation (float): See :class:`Numbers`. Defaults to 1.
+        tol (float): See :class:`Numbers`. Defaults to 0.
 
     Raises:
         ValueError: If an option is out of its range.
     """
 
     num_iters: int = 20
+    relaxation: float = 1.0
+    tol: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -268,6 +272,7 @@ class ScalingSolver(_RegularisedSolver):
                 'num_iters must be a whole number of at least 1, got '
                 f'{self.num_iters!r}'
             )
+        Numbers(1.0, relaxation=self.relaxation, tol=self.tol)  # in range
 
     @property
     def copies(self) -> int:  # type: ignore[override]
@@ -282,7 +287,9 @@ class ScalingSolver(_RegularisedSolver):
         tau2: float,
         overwrite_cost: bool,
     ) -> TransportPlan:
-        numbers = Numbers(epsilon, tau1, tau2, self.num_iters)
+        numbers = Numbers(
+            epsilon, tau1, tau2, self.num_iters, self.relaxation, self.tol
+        )
         return solve_scaling(problem, numbers, overwrite_cost)
 
     def numbers(
@@ -290,7 +297,9 @@ class ScalingSolver(_RegularisedSolver):
     ) -> Numbers:
         """The numbers with which a problem is solved; not by ``'support'``."""
         epsilon = self._scaled_epsilon(problem, self.epsilon_rule)
-        return Numbers(epsilon, tau1, tau2, self.num_iters)
+        return Numbers(
+            epsilon, tau1, tau2, self.num_iters, self.relaxation, self.tol
+        )
 
 
 @dataclass(frozen=True)

@@ -322,3 +322,19 @@ def test_lengths_must_fit(arguments, message, draw):
             None if metas is None else [{}] * metas,
             None if ignore is None else [None] * ignore,
         )
+
+
+@pytest.mark.parametrize('tau2', [0.01, 1.0, 'inf'])
+def test_predictions_in_ignored_boxes_are_as_if_they_did_not_exist(tau2, draw):
+    """Also for epsilon, which depends on the number of predictions."""
+    preds, gts, metas = draw.batch([60, 60], [4, 3])
+    crowd = InstanceData(bboxes=torch.tensor([[0.0, 0.0, 90.0, 300.0]]))
+    assigner = UOTAssigner(match_costs=COSTS, tau2=tau2, ignore_iof_thr=0.5)
+    plan = assigner.match(preds, gts, metas, [crowd, None])
+    kept = plan.pred_mass[0] > 0
+    assert 10 < kept.sum() < 50
+    alone = assigner.match([preds[0][kept]], gts[:1], metas[:1])
+    close(plan.weights[0, kept, :4], alone.weights[0, :, :4], 1e-6)
+    assert not plan.weights[0, ~kept].any()
+    other = assigner.match(preds[1:], gts[1:], metas[1:])
+    close(plan.foreground[1, :, :3], other.foreground[0], 1e-6)

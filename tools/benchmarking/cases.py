@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -111,7 +111,13 @@ def _case(config: ConfigDict, inputs: Inputs) -> Case:
     costs = partial(costs_alone, ours, inputs.make_batch)
     problem = costs()
     numbers = ours.solver.numbers(problem, ours.mass.tau1, ours.mass.tau2)
-    task = Task(problem, *astuple(numbers))
+    task = Task(
+        problem,
+        numbers.epsilon,
+        numbers.tau1,
+        numbers.tau2,
+        numbers.num_iters,
+    )
     calls = {
         config.type: partial(inputs.match, ours),
         f'{config.type}, costs alone': costs,

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import math
 
+from ..device import can_look
 from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
@@ -62,7 +63,10 @@ def solve(
         TransportPlan: With potentials and marginal error.
     """
     scaling = Scaling(problem, numbers)
-    _iterate(scaling, bound_moves(problem, numbers), numbers.num_iters)
+    if numbers.is_plain:
+        _iterate(scaling, bound_moves(problem, numbers), numbers.num_iters)
+    else:
+        _iterate_relaxed(scaling, numbers)
     return scaling.plan()
 
 
@@ -91,3 +95,12 @@ def _iterate(scaling: Scaling, moves: Moves, num_iters: int) -> None:
             scaling.kernel_iteration()
             moved += move
         move = move * moves.contraction if moves.contraction else 0.0
+
+
+def _iterate_relaxed(scaling: Scaling, numbers: Numbers) -> None:
+    """Runs iterations whose moves have no bound, all in the log domain."""
+    for done in range(numbers.num_iters):
+        moved = scaling.log_iteration(numbers.step(done))
+        left = moved * (numbers.num_iters - 1 - done)
+        if can_look(left) and bool((left < numbers.tol).all()):
+            break

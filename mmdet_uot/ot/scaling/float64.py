@@ -34,6 +34,8 @@ def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
     epsilon = numbers.epsilon
     if problem.cost.device.type == 'cpu' or isinstance(epsilon, Tensor):
         return False
+    if not numbers.is_plain:
+        return False
     bounds = problem.bounds
     first = 3 * bounds.max_cost / epsilon + 6 * math.log(bounds.mass_ratio)
     moved = bound_moves(problem, numbers).total(numbers.num_iters)

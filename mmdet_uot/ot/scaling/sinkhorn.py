@@ -43,6 +43,8 @@ def sinkhorn(
     tau1: float = math.inf,
     tau2: float = math.inf,
     num_iters: int = 20,
+    relaxation: float = 1.0,
+    tol: float = 0.0,
     overwrite_cost: bool = False,
 ) -> TransportPlan:
     r"""Solves regularised (unbalanced) optimal transport for a whole batch.
@@ -66,6 +68,8 @@ def sinkhorn(
         num_iters (int): Number of iterations, at least 1. The limit is
             reached at the first for tau1 = 0, at the second for tau2 = 0.
             Defaults to 20.
+        relaxation (float): See :class:`Numbers`. Defaults to 1.
+        tol (float): See :class:`Numbers`. Defaults to 0.
         overwrite_cost (bool): Whether the plan may take the memory of
             ``problem.cost``, where that is faster. Defaults to False.
 
@@ -76,7 +80,7 @@ def sinkhorn(
     Raises:
         ValueError: If a parameter is out of its range.
     """
-    numbers = Numbers(epsilon, tau1, tau2, num_iters)
+    numbers = Numbers(epsilon, tau1, tau2, num_iters, relaxation, tol)
     return solve_scaling(problem, numbers, overwrite_cost)
 
 

@@ -40,7 +40,9 @@ def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
     up to 2**17 entries per image, where the columns are counted as the next
     power of two: 900 predictions and 127 ground truths.
     """
-    return not _failures and _fits(problem.cost) and _kernel() is not None
+    if _failures or not numbers.is_plain:
+        return False
+    return _fits(problem.cost) and _kernel() is not None
 
 
 def solve(
