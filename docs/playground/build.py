@@ -8,6 +8,7 @@ SCRIPTS = ('state', 'scene', 'main')
 
 
 def build() -> str:
+    """The page, with style and scripts inside."""
     sources = [SOLVER, *(HERE / f'src/{name}.js' for name in SCRIPTS)]
     # One script: strict as a whole.
     script = '\n'.join(path.read_text() for path in sources)

@@ -6,9 +6,9 @@ import random
 
 import pytest
 import torch
+from helpers.tools import ROOT
 from mmengine.structures import InstanceData
 
-from helpers.tools import ROOT
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.ot import MatchingProblem, sinkhorn
 
@@ -187,7 +187,7 @@ def test_any_link_is_a_state_in_range(js, link):
         assert js('isIn', name, value)
     boxes = state['predictions'] + state['objects']
     assert len(boxes) <= 52
-    assert all(0 <= x and x + w <= 300 and w >= 8 for x, _, w, _ in boxes)
+    assert all(x >= 0 and x + w <= 300 and w >= 8 for x, _, w, _ in boxes)
     weights = js('solveState', state)['plan']['pair']
     assert all(math.isfinite(weight) for weight in weights)
 
