@@ -66,8 +66,7 @@ class HardView:
         Returns:
             AssignResult: See :meth:`PlanAssigner.assign`.
         """
-        view = self.hard_view or _view_of(mass.tau1, mass.tau2)
-        indices = getattr(plan, view)()[0]
+        indices = self.indices(plan, mass)[0]
         ignored = plan.pred_mass[0] == 0
         (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
         labels = torch.full_like(indices, -1)
@@ -80,6 +79,12 @@ class HardView:
             labels=labels,
             may_be_sampled=_have_good_boxes(gt_instances),
         )
+
+    def indices(self, plan: TransportPlan, mass: Mass) -> Tensor:
+        """(B, N) int64 ground truth of each prediction, -1 for background."""
+        view = self.hard_view or _view_of(mass.tau1, mass.tau2)
+        indices: Tensor = getattr(plan, view)()
+        return indices
 
 
 def _view_of(tau1: float, tau2: float) -> str:

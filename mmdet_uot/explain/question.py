@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..assigners import PlanAssigner
@@ -114,13 +113,9 @@ class Question:
         asked = problem.gt_mass[0, :-1] * num_preds
         if self.record.result is None:
             return Answer(plan, asked)
-        # Without boxes no overlaps are computed.
-        result = assigner.view(
-            plan, assigner.mass, InstanceData(), self.record.batch.gts[0]
-        )
-        # 1-based; 0 is the background, -1 what takes no part.
-        counts = result.gt_inds.clamp(min=0).bincount(minlength=1 + len(asked))
-        return Answer(plan, asked, counts[1:])
+        indices = assigner.view.indices(plan, assigner.mass)[0]
+        counts = indices[indices >= 0].bincount(minlength=len(asked))
+        return Answer(plan, asked, counts)
 
     def _problem(self, assigner: PlanAssigner) -> MatchingProblem:
         record = self.record

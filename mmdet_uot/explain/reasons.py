@@ -13,7 +13,7 @@ from ..costs.matching_cost import MatchingCost
 from ..ot import ScalingSolver
 from .question import Answer, Question
 
-__all__ = ['Reason', 'explain_objects', 'find_ways']
+__all__ = ['Reason', 'explain_objects', 'find_ways', 'has_iou_alone']
 
 # A prediction serves an object that gets this mass of it.
 _SERVES = 0.1
@@ -189,7 +189,7 @@ def _cause(question: Question, j: int) -> str:
     i = int(cost.argmin())
     least, background = cost[i].item(), problem.cost[0, i, -1].item()
     if least >= background:
-        if _is_iou(question.assigner.cost):
+        if has_iou_alone(question.assigner.cost):
             return (
                 f'the closest one has IoU {question.ious[j, i]:.2f} < '
                 f'{1 - background:.2g} = 1 - background_cost'
@@ -241,7 +241,7 @@ def _written(setting: dict[str, Any]) -> str:
     return f'{name} were {written}'
 
 
-def _is_iou(cost: MatchingCost) -> bool:
+def has_iou_alone(cost: MatchingCost) -> bool:
     """Whether costs are 1 - IoU, and in that unit."""
     if len(cost.match_costs) != 1 or not cost.scale.is_unit:
         return False
