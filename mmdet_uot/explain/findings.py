@@ -244,7 +244,7 @@ def _bars(
     axes.barh(places, [share for _, share, _ in rows], color=color)
     axes.set_yticks(places, [name for name, *_ in rows], parse_math=False)
     axes.invert_yaxis()
-    axes.xaxis.set_major_formatter('{x:.0%}')
+    axes.xaxis.set_major_formatter(_percent)
     most = max([share for _, share, _ in rows], default=0) or 1e-2
     axes.set_xlim(0, 1.25 * most)
     for place, (_, share, count) in enumerate(rows):
@@ -276,5 +276,10 @@ def _draw_background(axes: Axes, found: dict[str, Any]) -> None:
         marker='o',
         markersize=4,
     )
-    axes.yaxis.set_major_formatter('{x:.1%}')
+    axes.yaxis.set_major_formatter(_percent)
+    axes.set_xticks([value for value, _ in values])
     axes.set_ylim(bottom=0)
+
+
+def _percent(share: float, _: int) -> str:
+    return f'{100 * share:.3g} %'

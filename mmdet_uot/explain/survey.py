@@ -19,7 +19,13 @@ from ..heads.grid_anchors import GridAnchors
 from ..inputs.ground_truths import GroundTruths
 from ..matched_images.record import record_last
 from ..ot import TransportPlan, WeightedPairs
-from .anchors import anchor_head, feature_sizes, padded_shape
+from .anchors import (
+    anchor_head,
+    anchor_levels,
+    feature_sizes,
+    levels_of,
+    padded_shape,
+)
 from .question import ENOUGH, Question, with_setting
 
 __all__ = ['SHARES', 'Survey', 'survey_anchors', 'survey_questions']
@@ -130,10 +136,15 @@ def survey_anchors(model: nn.Module, samples: Iterable[dict]) -> Survey:
         Survey: Of all objects.
 
     Raises:
-        ValueError: If no image has objects.
+        ValueError: If no image has objects, or the head has other anchors
+            than its generator says.
     """
     head = anchor_head(model)
-    survey = Survey(assigner=head.assigner)
+    assigner = head.assigner
+    if isinstance(assigner, PlanAssigner):
+        # What it would tell of is told by the survey.
+        assigner = with_setting(assigner)
+    survey = Survey(assigner=assigner)
     samples, is_hard = _see_how(model, samples)
     generator = head.prior_generator
     survey.levels = torch.zeros(generator.num_levels, dtype=torch.float64)
@@ -159,7 +170,7 @@ def survey_anchors(model: nn.Module, samples: Iterable[dict]) -> Survey:
             batch = _batch(part, anchors, sizes)
             if batch is None:
                 continue
-            _add(survey, head.assigner, batch, level, is_hard)
+            _add(survey, assigner, batch, level, is_hard)
     return survey
 
 
@@ -210,6 +221,12 @@ def _see_how(
         seen.append(sample)
         if len(sample['data_samples'].get('gt_instances', [])):
             record = record_last(model, sample)
+            shape = padded_shape(model, tuple(sample['inputs'].shape[1:]))
+            if levels_of(record.boxes, anchor_levels(model, shape)) is None:
+                raise ValueError(
+                    'the sizes of the feature maps are not those of the '
+                    f'image, {shape}, divided by the strides of the anchors'
+                )
             return chain(seen, rest), record.result is not None
     raise ValueError('no image has objects')
 
