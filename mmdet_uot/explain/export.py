@@ -148,8 +148,8 @@ def _used(question: Question, best: Tensor) -> Tensor:
 def _is_near(question: Question) -> Tensor:
     """(N, M) bool, pairs that may matter when a slider moves."""
     problem = question.problem
-    cost, live = problem.cost[0], problem.pred_mass[0] > 0
-    return (cost[:, :-1] < cost[:, -1:] + _NEAR) & live.unsqueeze(1)
+    cost, live = problem.cost[0], ~problem.padding[0, :, :-1]
+    return (cost[:, :-1] < cost[:, -1:] + _NEAR) & live
 
 
 def _objects(
@@ -253,8 +253,10 @@ def _problem(
     cost = problem.cost[0]
     kept = torch.zeros_like(cost, dtype=torch.bool)
     kept[:, :-1].scatter_(0, best.mT, True)
-    if len(used) * M < 10 * _PAIRS:
+    if len(used) * M < 5 * _PAIRS:
         kept[used] = True
+    else:
+        kept[:, :-1] |= _is_near(question) & kept[:, :-1].any(1, True)
     kept[used, -1] = True
     row, column = kept[used].nonzero(as_tuple=True)
     costs = cost[used][row, column]

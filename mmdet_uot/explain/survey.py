@@ -21,9 +21,7 @@ from ..matched_images.record import record_last
 from ..ot import TransportPlan, WeightedPairs
 from .anchors import (
     anchor_head,
-    anchor_levels,
     feature_sizes,
-    levels_of,
     padded_shape,
 )
 from .question import ENOUGH, Question, with_setting
@@ -145,10 +143,10 @@ def survey_anchors(model: nn.Module, samples: Iterable[dict]) -> Survey:
         # What it would tell of is told by the survey.
         assigner = with_setting(assigner)
     survey = Survey(assigner=assigner)
-    samples, is_hard = _see_how(model, samples)
     generator = head.prior_generator
     survey.levels = torch.zeros(generator.num_levels, dtype=torch.float64)
     anchors = GridAnchors(generator, head.train_cfg['allowed_border'])
+    samples, is_hard = _see_how(model, samples, anchors)
 
     def shape_of(sample: dict) -> tuple[int, int]:
         return padded_shape(model, tuple(sample['inputs'].shape[1:]))
@@ -213,21 +211,31 @@ def _add_image(survey: Survey, question: Question) -> None:
 
 
 def _see_how(
-    model: nn.Module, samples: Iterable[dict]
+    model: nn.Module, samples: Iterable[dict], anchors: GridAnchors
 ) -> tuple[Iterable[dict], bool]:
     """All samples, and whether the head of a model knows no plans."""
     seen, rest = [], iter(samples)
     for sample in rest:
         seen.append(sample)
-        if len(sample['data_samples'].get('gt_instances', [])):
-            record = record_last(model, sample)
-            shape = padded_shape(model, tuple(sample['inputs'].shape[1:]))
-            if levels_of(record.boxes, anchor_levels(model, shape)) is None:
-                raise ValueError(
-                    'the sizes of the feature maps are not those of the '
-                    f'image, {shape}, divided by the strides of the anchors'
-                )
-            return chain(seen, rest), record.result is not None
+        if not len(sample['data_samples'].get('gt_instances', [])):
+            continue
+        record = record_last(model, sample)
+        img_shape = tuple(sample['inputs'].shape[1:])
+        shape = padded_shape(model, img_shape)
+        sizes = feature_sizes(anchors.generator, shape)
+        cpu = torch.device('cpu')
+        meta = dict(pad_shape=shape, img_shape=img_shape)
+        inside = anchors.inside(sizes, meta, cpu)
+        expected = (
+            anchors.anchors(sizes, cpu) if inside is None else inside.anchors
+        )
+        if not torch.equal(record.boxes, expected):
+            raise ValueError(
+                'the head matches other anchors than those of its generator '
+                f'for an image of {shape}: the feature maps are not as large '
+                'as the image divided by the strides'
+            )
+        return chain(seen, rest), record.result is not None
     raise ValueError('no image has objects')
 
 

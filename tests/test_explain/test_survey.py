@@ -123,8 +123,8 @@ def test_nothing_is_suggested_where_nothing_is_needed():
 
 def test_anchors_that_are_not_those_of_the_head_are_an_error(build, samples):
     """The last strides of SSD300 are those of an image of 300 pixels."""
-    samples[0]['inputs'] = torch.zeros(3, 420, 420, dtype=torch.uint8)
-    with pytest.raises(ValueError, match='sizes of the feature maps'):
+    samples[0]['inputs'] = torch.zeros(3, 310, 310, dtype=torch.uint8)
+    with pytest.raises(ValueError, match='matches other anchors'):
         survey_anchors(build('SSD'), samples)
 
 
