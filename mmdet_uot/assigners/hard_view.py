@@ -67,8 +67,7 @@ class HardView:
         Returns:
             AssignResult: See :meth:`PlanAssigner.assign`.
         """
-        view = self.hard_view or _view_of(mass)
-        indices = getattr(plan, view)()[0]
+        indices = self.indices(plan, mass)[0]
         ignored = plan.pred_mass[0] == 0
         (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
         labels = torch.full_like(indices, -1)
@@ -81,6 +80,12 @@ class HardView:
             labels=labels,
             may_be_sampled=_have_good_boxes(gt_instances),
         )
+
+    def indices(self, plan: TransportPlan, mass: Mass) -> Tensor:
+        """(B, N) int64 ground truth of each prediction, -1 for background."""
+        view = self.hard_view or _view_of(mass)
+        indices: Tensor = getattr(plan, view)()
+        return indices
 
 
 def _view_of(mass: Mass) -> str:

@@ -55,7 +55,8 @@ class UOTAssigner(PlanAssigner):
         tau1 (float | str, optional): See :class:`Mass`, as ``tau2`` and
             ``gt_mass``.
         epsilon (float, optional): See :class:`ScalingSolver`, as
-            ``epsilon0``, ``epsilon_rule`` and ``num_iters``. 0 asks for the
+            ``epsilon0``, ``epsilon_rule``, ``num_iters``, ``relaxation`` and
+            ``tol``. 0 asks for the
             exact matcher of the corner (tau1, tau2).
         hard_view (str, optional): See :class:`HardView`.
         memory_budget (int): See :class:`PlanAssigner`.
@@ -80,6 +81,8 @@ class UOTAssigner(PlanAssigner):
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int | None = None,
+        relaxation: float = 1.0,
+        tol: float = 0.0,
         cost_scaling: str | float | None = None,
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
@@ -96,6 +99,8 @@ class UOTAssigner(PlanAssigner):
             epsilon0=epsilon0,
             epsilon_rule=epsilon_rule,
             num_iters=num_iters,
+            relaxation=relaxation,
+            tol=tol,
         )
         mass, solver = self.with_numbers()
         if preset is not None and hard_view is None:
@@ -161,8 +166,8 @@ def _solver(
                 "preset='dual_softmax' needs a positive epsilon, got 0; at "
                 "epsilon=0 there is preset='hungarian'"
             )
-        del scaling['num_iters']
-        return DualSoftmaxSolver(epsilon=epsilon, **scaling)
+        rule = {k: scaling[k] for k in ('epsilon0', 'epsilon_rule')}
+        return DualSoftmaxSolver(epsilon=epsilon, **rule)
     solver = ScalingSolver(epsilon=None if is_zero else epsilon, **scaling)
     return ExactSolver() if is_zero else solver
 

@@ -18,17 +18,34 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..assigners import match_batch, match_layers
+from ..inputs.from_decoder import TensorBatch
+from ..inputs.from_instances import InstanceBatch
+from ..inputs.match_batch import MatchBatch
 from ..ot import TransportPlan
 from ..visualization.matched_image import MatchedImage
 
-__all__ = ['record_matching']
+__all__ = ['Record', 'record_last', 'record_matching']
 
 
 class Record(NamedTuple):
-    """Predictions (N, 4), xyxy in pixels, and the plan of their image."""
+    """One matching of one image.
+
+    Attributes:
+        boxes (Tensor): (N, 4) predictions or anchors, xyxy in pixels.
+        plan (TransportPlan): (1, N, M + 1) weights.
+        assigner (BaseAssigner): Who matched them.
+        batch (MatchBatch): What the assigner was given, one entry.
+        ignored (list[InstanceData | None]): Of its one entry.
+        result (AssignResult, optional): What a head got that knows no plans.
+        last_layer (bool): Whether this is the last layer of a decoder.
+    """
 
     boxes: Tensor
     plan: TransportPlan
+    assigner: BaseAssigner
+    batch: MatchBatch
+    ignored: list[InstanceData | None]
+    result: AssignResult | None = None
     last_layer: bool = False
 
 
@@ -48,10 +65,10 @@ class Recorder(BaseAssigner):
         return getattr(self.assigner, name)
 
     def match_layers(
-        self, scores: Tensor, boxes: Tensor, *args: Any
+        self, scores: Tensor, boxes: Tensor, gts: Any, metas: Any
     ) -> TransportPlan:
         """Matches layers of a decoder, of which the last one is noted."""
-        plan = match_layers(self.assigner, scores, boxes, *args)
+        plan = match_layers(self.assigner, scores, boxes, gts, metas)
         error = plan.marginal_error
         last = TransportPlan(
             plan.weights[-1:],
@@ -59,45 +76,103 @@ class Recorder(BaseAssigner):
             plan.gt_mass[-1:],
             marginal_error=None if error is None else error[-1:],
         )
-        self.records.append(Record(boxes[-1, 0], last, last_layer=True))
+        batch = TensorBatch(scores[-1:], boxes[-1:], gts, metas)
+        record = Record(
+            boxes[-1, 0],
+            last,
+            self.assigner,
+            batch,
+            batch.ignored,
+            last_layer=True,
+        )
+        self.records.append(record)
         return plan
 
     def match(
-        self, preds: Sequence[InstanceData], *args: Any
+        self,
+        preds: Sequence[InstanceData],
+        gts: Sequence[InstanceData],
+        metas: Sequence[dict] | None = None,
+        ignored: Sequence[InstanceData | None] | None = None,
     ) -> TransportPlan:
         """Matches anchors or predictions."""
-        plan = match_batch(self.assigner, preds, *args)
-        self._note(preds[0], plan)
+        metas = [{}] * len(preds) if metas is None else metas
+        plan = match_batch(self.assigner, preds, gts, metas, ignored)
+        self._note(preds, gts, metas, ignored, plan)
         return plan
 
     def assign(self, *args: Any, **kwargs: Any) -> AssignResult:
         """What stock heads call, once per image and layer."""
         result = self.assigner.assign(*args, **kwargs)
         bound = signature(self.assigner.assign).bind(*args, **kwargs)
-        preds = bound.arguments['pred_instances']
+        given = bound.arguments
+        arguments = (
+            [given['pred_instances']],
+            [given['gt_instances']],
+            [given.get('img_meta') or {}],
+            [given.get('gt_instances_ignore')],
+        )
         if hasattr(self.assigner, 'match'):
-            plan = self.assigner.match(
-                [preds],
-                [bound.arguments['gt_instances']],
-                [bound.arguments.get('img_meta') or {}],
-                [bound.arguments.get('gt_instances_ignore')],
-            )
+            plan = self.assigner.match(*arguments)
         else:
             gt_inds = result.gt_inds[None]
             plan = TransportPlan.from_indices(
                 gt_inds - 1, result.num_gts, ignored=gt_inds < 0
             )
-        self._note(preds, plan)
+        self._note(*arguments, plan, result)
         return result
 
-    def _note(self, preds: InstanceData, plan: TransportPlan) -> None:
+    def _note(
+        self,
+        preds: Sequence[InstanceData],
+        gts: Sequence[InstanceData],
+        metas: Sequence[dict],
+        ignored: Sequence[InstanceData | None] | None,
+        plan: TransportPlan,
+        result: AssignResult | None = None,
+    ) -> None:
         # Priors of detectors without anchors are points.
-        boxes = preds.get('bboxes', preds.get('priors'))
-        if boxes is not None and boxes.shape[-1] == 4:
-            self.records.append(Record(get_box_tensor(boxes), plan))
+        boxes = preds[0].get('bboxes', preds[0].get('priors'))
+        if boxes is None or boxes.shape[-1] != 4:
+            return
+        batch = InstanceBatch(preds, gts, metas)
+        left_out = list(ignored or batch.ignored)
+        record = Record(
+            get_box_tensor(boxes),
+            plan,
+            self.assigner,
+            batch,
+            left_out,
+            result,
+        )
+        self.records.append(record)
 
 
 def record_matching(model: nn.Module, sample: dict) -> MatchedImage:
+    """What a detector matches in an image, to be drawn.
+
+    Args:
+        model (nn.Module): See :func:`record_last`.
+        sample (dict): See :func:`record_last`.
+
+    Returns:
+        MatchedImage: Of the last decoder layer; elsewhere of what is matched
+        first, anchors for most heads.
+
+    Raises:
+        ValueError: If the sample has no ground truths, or the model matches
+            no boxes.
+    """
+    record = record_last(model, sample)
+    return MatchedImage(
+        image=sample['inputs'],
+        pred_boxes=record.boxes,
+        gt_boxes=get_box_tensor(sample['data_samples'].gt_instances.bboxes),
+        plan=record.plan,
+    )
+
+
+def record_last(model: nn.Module, sample: dict) -> Record:
     """Computes the losses of a detector and notes what is matched.
 
     Layers such as dropout and batch normalisation do as in testing. Neither
@@ -109,7 +184,7 @@ def record_matching(model: nn.Module, sample: dict) -> MatchedImage:
             ``data_samples`` with ``gt_instances``.
 
     Returns:
-        MatchedImage: Of the last decoder layer; elsewhere of what is matched
+        Record: Of the last decoder layer; elsewhere of what is matched
         first, anchors for most heads.
 
     Raises:
@@ -130,13 +205,7 @@ def record_matching(model: nn.Module, sample: dict) -> MatchedImage:
         raise ValueError(
             f'{type(model).__name__} has no assigner that matches boxes'
         )
-    boxes, plan, _ = _last_layer(records, model)
-    return MatchedImage(
-        image=sample['inputs'],
-        pred_boxes=boxes,
-        gt_boxes=get_box_tensor(sample['data_samples'].gt_instances.bboxes),
-        plan=plan,
-    )
+    return _last_layer(records, model)
 
 
 def _last_layer(records: list[Record], model: nn.Module) -> Record:

@@ -22,7 +22,13 @@ from ..visualization import MatchedImage
 from .record import record_matching
 from .samples import load_dataset, pipeline_of, with_pipeline
 
-__all__ = ['best_predictions', 'describe', 'load_images', 'match_images']
+__all__ = [
+    'best_predictions',
+    'describe',
+    'load_images',
+    'match_images',
+    'without_augmentation',
+]
 
 
 def load_images(cfg: Config, split: str, num_images: int) -> list[dict]:
@@ -42,7 +48,7 @@ def load_images(cfg: Config, split: str, num_images: int) -> list[dict]:
             truths.
     """
     with _same_random_numbers():
-        dataset = load_dataset(_without_augmentation(cfg, split), split)
+        dataset = load_dataset(without_augmentation(cfg, split), split)
         count = min(num_images, len(dataset))
         samples = [dataset[i * len(dataset) // count] for i in range(count)]
     if not any(
@@ -114,7 +120,7 @@ def _mean(values: Sequence[torch.Tensor]) -> float:
     return torch.cat(list(values)).double().mean().item()
 
 
-def _without_augmentation(cfg: Config, split: str) -> Config:
+def without_augmentation(cfg: Config, split: str) -> Config:
     """A config whose training images are loaded as those of validation."""
     if split != 'train':
         return cfg

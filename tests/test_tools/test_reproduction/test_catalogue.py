@@ -11,6 +11,8 @@ from reproduction.runs import SCALES
 
 from mmdet_uot.assigners import PlanAssigner
 
+pytestmark = pytest.mark.slow
+
 INF = math.inf
 
 

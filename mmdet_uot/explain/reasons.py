@@ -1,0 +1,249 @@
+"""Why objects get little, in words, and the setting that mends it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..costs import OneMinusIoUCost
+from ..costs.matching_cost import MatchingCost
+from ..ot import ScalingSolver
+from .question import Answer, Question
+
+__all__ = ['Reason', 'explain_objects', 'find_ways', 'has_iou_alone']
+
+# A prediction serves an object that gets this mass of it.
+_SERVES = 0.1
+_STEP = 0.05
+# Entries of a plan beyond which fewer settings are tried.
+_LARGE = 20_000_000
+
+
+class Reason(NamedTuple):
+    """Why an object gets what it gets.
+
+    Attributes:
+        text (str): In words.
+        setting (dict, optional): What would give it its mass, as
+            :func:`.question.with_setting` takes it.
+    """
+
+    text: str
+    setting: dict[str, Any] | None = None
+
+
+class Way(NamedTuple):
+    """What one kind of setting does for M objects.
+
+    Attributes:
+        settings (list[dict | None]): Per object, the first one that serves
+            it.
+        answers (list[Answer | None]): To each.
+    """
+
+    settings: list[dict[str, Any] | None]
+    answers: list[Answer | None]
+
+
+def explain_objects(
+    question: Question, levels: Tensor | None = None
+) -> list[Reason]:
+    """Says for each object why it gets what it gets.
+
+    Args:
+        question (Question): One image.
+        levels (Tensor, optional): (N,) int64 level of the pyramid of each
+            prediction.
+
+    Returns:
+        list[Reason]: Per object.
+    """
+    served = question.answer.served.tolist()
+    if not question.is_ours:
+        return [_stock(question, j) for j in range(len(served))]
+    ways = find_ways(question)
+    return [
+        Reason(_enough(question, j))
+        if good
+        else _little(question, j, ways, levels)
+        for j, good in enumerate(served)
+    ]
+
+
+def find_ways(question: Question) -> list[Way]:
+    """Tries settings until all objects are served, or none is left to try."""
+    hungry = (question.answer.asked > 0) & ~question.answer.served
+    return [
+        _try(question, hungry, settings) for settings in _settings(question)
+    ]
+
+
+def _try(
+    question: Question, hungry: Tensor, settings: Iterator[dict[str, Any]]
+) -> Way:
+    way = Way([None] * len(hungry), [None] * len(hungry))
+    for setting in settings:
+        if not bool(hungry.any()):
+            break
+        try:
+            answer = question.ask(**setting)
+        except ValueError:
+            # A preset fixes it, or the matcher knows no such number.
+            break
+        served = hungry & answer.served
+        for j in served.nonzero()[:, 0].tolist():
+            way.settings[j], way.answers[j] = setting, answer
+        hungry = hungry & ~served
+    return way
+
+
+def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
+    cost, assigner = question.assigner.cost, question.assigner
+    given = cost.background_cost
+    # Beyond the cost of pairs that have nothing in common lies little use.
+    step = _STEP if question.problem.cost.numel() < _LARGE else 5 * _STEP
+    most = float(question.problem.cost[0, :, :-1].amax().item())
+    if isinstance(given, float):
+        first = math.floor(given / step + 1e-6) + 1
+        last = math.ceil(max(most, given + 1) / step)
+        background = (
+            dict(background_cost=round(k * step, 4))
+            for k in range(first, last + 2)
+        )
+    else:
+        background = (
+            dict(more_background=round(k * step, 4))
+            for k in range(1, math.ceil(1 / step) + 1)
+        )
+    taus = [x for x in (0.1, 1.0, 10.0, math.inf) if x > assigner.mass.tau2]
+    iterations: list[int] = []
+    if isinstance(assigner.solver, ScalingSolver):
+        now = assigner.solver.num_iters
+        iterations = [x for x in (100, 1000) if x > now]
+    return [
+        background,
+        iter([dict(tau2=tau) for tau in taus]),
+        iter([dict(num_iters=count) for count in iterations]),
+    ]
+
+
+def _stock(question: Question, j: int) -> Reason:
+    name = type(question.record.assigner).__name__
+    count = int(question.answer.counts[j])
+    iou = question.ious[j].max().item() if question.ious.shape[1] else 0.0
+    return Reason(
+        f'{name} matched {_predictions(count)} to it; the closest has IoU '
+        f'{iou:.2f}.'
+    )
+
+
+def _enough(question: Question, j: int) -> str:
+    answer = question.answer
+    weights = answer.plan.foreground[0, :, j]
+    many, most = int((weights > _SERVES).sum()), weights.max().item()
+    text = f'It gets {answer.got[j]:.2f} of {answer.asked[j]:.2f}'
+    text += (
+        f', more than {_SERVES} of each of {_predictions(many)}.'
+        if many
+        else f', spread out: at most {most:.2g} of a prediction.'
+    )
+    if answer.counts is not None:
+        text += f' The head gets {_predictions(int(answer.counts[j]))}.'
+    return text
+
+
+def _little(
+    question: Question, j: int, ways: list[Way], levels: Tensor | None
+) -> Reason:
+    answer = question.answer
+    if answer.asked[j] == 0:
+        if not bool((question.problem.pred_mass > 0).any()):
+            return Reason('No prediction takes part.')
+        return Reason('It takes no part: its box has no area or is no number.')
+    text = f'It gets {answer.got[j]:.2f} of {answer.asked[j]:.2f}: '
+    text += _cause(question, j) + '.'
+    found = [
+        (way.settings[j], way.answers[j])
+        for way in ways
+        if way.settings[j] is not None
+    ]
+    if not found:
+        return Reason(
+            f'{text} No background cost, tau2 or number of iterations alone '
+            'gives it its mass: it needs another prediction or anchor.'
+        )
+    (setting, after), *others = found
+    text += f' {_serving(after, j, levels)} if {_written(setting)}'
+    for other, _ in others:
+        text += f', or if {_written(other)}'
+    return Reason(f'{text}.', setting)
+
+
+def _cause(question: Question, j: int) -> str:
+    problem = question.problem
+    live = problem.pred_mass[0] > 0
+    cost = problem.cost[0, :, j].masked_fill(~live, math.inf)
+    i = int(cost.argmin())
+    least, background = cost[i].item(), problem.cost[0, i, -1].item()
+    if least >= background:
+        if has_iou_alone(question.assigner.cost):
+            return (
+                f'the closest one has IoU {question.ious[j, i]:.2f} < '
+                f'{1 - background:.2g} = 1 - background_cost'
+            )
+        return (
+            f'the cheapest prediction costs {least:.2f} > {background:.2g}, '
+            'the background'
+        )
+    weights = question.answer.plan.weights[0]
+    cheap = (cost < problem.cost[0, :, -1]).nonzero()[:, 0]
+    given = weights[cheap, :-1].sum(0)
+    given[j] = 0.0
+    names = f'{_predictions(len(cheap))} cheaper than the background'
+    if given.sum() > 0.5 * len(cheap):
+        to = given.argsort(descending=True)[:3].tolist()
+        rivals = ', '.join(str(k) for k in to if given[k] > 0.05)
+        return f'it has {names}, but they go to the objects {rivals}'
+    if question.answer.counts is not None:
+        return f'it has {names}, but is the best of none in the view'
+    return (
+        f'it has {names}, the best by no more than '
+        f'{background - least:.2f} (cost {least:.2f}, background '
+        f'{background:.2g})'
+    )
+
+
+def _serving(answer: Answer, j: int, levels: Tensor | None) -> str:
+    """Which predictions would serve."""
+    weights = answer.plan.foreground[0, :, j]
+    serving = (weights > _SERVES).nonzero()[:, 0]
+    if not len(serving):
+        serving = weights.argmax()[None]
+    many = _predictions(len(serving))
+    if levels is not None:
+        at = levels[serving].unique().tolist()
+        many += f' of level{"s" * (len(at) > 1)} ' + ', '.join(map(str, at))
+    return f'{many} would serve'
+
+
+def _predictions(count: int) -> str:
+    return f'{count} prediction{"s" * (count != 1)}'
+
+
+def _written(setting: dict[str, Any]) -> str:
+    ((name, value),) = setting.items()
+    if name == 'more_background':
+        return f'every background_cost were greater by {value:g}'
+    written = "'inf'" if value == math.inf else f'{value:g}'
+    return f'{name} were {written}'
+
+
+def has_iou_alone(cost: MatchingCost) -> bool:
+    """Whether costs are 1 - IoU, and in that unit."""
+    if len(cost.match_costs) != 1 or not cost.scale.is_unit:
+        return False
+    (only,) = cost.match_costs
+    return isinstance(only, OneMinusIoUCost) and only.iou_mode == 'iou'
