@@ -25,6 +25,7 @@ from mmdet_uot._tools import (
 from mmdet_uot.matched_images.detector import build_detector, load_weights
 from mmdet_uot.matched_images.example import (
     example_matchers,
+    example_presets,
     example_problem,
 )
 from mmdet_uot.matched_images.record import record_matching
@@ -32,6 +33,7 @@ from mmdet_uot.matched_images.samples import find_image, load_dataset
 from mmdet_uot.visualization import (
     MatchedImage,
     draw_epochs,
+    draw_gallery,
     draw_grid,
     draw_matchers,
     draw_matching,
@@ -110,6 +112,7 @@ def draw_example() -> dict[str, Figure]:
         ),
         plan=draw_plan(matchers[heading].plan, title=f'{name}, {settings}'),
         grid=draw_grid(example_problem()),
+        presets=draw_gallery(example_presets()),
     )
 
 

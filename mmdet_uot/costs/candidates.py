@@ -67,10 +67,11 @@ class InsideBox(_ByPriors):
         """(B, M, N) bool."""
         x, y = self.points(batch)
         left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
-        inside = x - left > self.margin
-        inside &= y - top > self.margin
-        inside &= right - x > self.margin
-        return inside.logical_and_(bottom - y > self.margin)
+        inside = x > left + self.margin
+        inside &= y > top + self.margin
+        inside &= x < right - self.margin
+        inside &= y < bottom - self.margin
+        return inside
 
 
 @TASK_UTILS.register_module()
@@ -103,8 +104,12 @@ class CenterRegion(_ByPriors):
             reach = (reach - batch.priors[..., :2].unsqueeze(1)) / self.sides
         reach_x, reach_y = (self.radius * reach).unbind(-1)
         left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
-        near = (x - (left + right) / 2).abs_() < reach_x
-        return near.logical_and_((y - (top + bottom) / 2).abs_() < reach_y)
+        center_x, center_y = (left + right) / 2, (top + bottom) / 2
+        near = center_x > x - reach_x
+        near &= center_x < x + reach_x
+        near &= center_y > y - reach_y
+        near &= center_y < y + reach_y
+        return near
 
 
 @TASK_UTILS.register_module()

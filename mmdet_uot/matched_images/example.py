@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..assigners import OneMinusIoUCost
+from ..assigners import PRESETS, OneMinusIoUCost, UOTAssigner
 from ..datasets.color_boxes import (
     CLASSES,
     ColorBoxesOptions,
     Scene,
     render_scene,
 )
-from ..ot import MatchingProblem, solve
+from ..ot import (
+    CheapestSolver,
+    MatchingProblem,
+    Preset,
+    ScalingSolver,
+    TwoStageSolver,
+    solve,
+)
 from ..visualization.matched_image import MatchedImage
 
-__all__ = ['example_matchers', 'example_problem']
+__all__ = ['example_matchers', 'example_presets', 'example_problem']
 
 OPTIONS = ColorBoxesOptions(image_size=(200, 190), noise_std=0)
 BACKGROUND_COST = 0.8
@@ -88,6 +96,74 @@ def example_matchers() -> dict[str, MatchedImage]:
         )
         matchers[heading] = MatchedImage(image, _preds(), _gts(), plan)
     return matchers
+
+
+def example_presets() -> dict[str, MatchedImage]:
+    """The example under every preset.
+
+    Those that bring no costs have 1 - IoU with a background cost of 0.8. The
+    priors are points in the middle of the predictions, of stride 16, or boxes
+    around them; a prediction gives 0.6 to the class that it overlaps most.
+
+    Returns:
+        dict[str, MatchedImage]: Per name, and its settings on a second line.
+    """
+    image = render_scene(_scene(), OPTIONS, np.random.default_rng(0))
+    preds, gts = _instances()
+    matchers = {}
+    for name, preset in PRESETS.items():
+        options: dict[str, Any] = {}
+        if name not in ('ota', 'sim_ota', 'task_aligned'):
+            options['background_cost'] = BACKGROUND_COST
+        if isinstance(preset.solver, ScalingSolver):
+            options['num_iters'] = NUM_ITERS
+            if name != 'ota':
+                options['epsilon'] = EPSILON
+        if name == 'one_to_many':
+            options['gt_mass'] = 2
+        given = preds.clone()
+        if name == 'ota':
+            given.scores = preds.scores.logit()
+        if name == 'task_aligned':
+            middle, reach = preds.priors.split(2, 1)
+            given.priors = torch.cat((middle - reach, middle + reach), 1)
+        plan = UOTAssigner(preset=name, **options).match([given], [gts])
+        heading = f'{name}\n{_settings(preset, options)}'
+        matchers[heading] = MatchedImage(image, _preds(), _gts(), plan)
+    return matchers
+
+
+def _settings(preset: Preset, options: dict[str, Any]) -> str:
+    if isinstance(preset.solver, CheapestSolver):
+        return 'the k cheapest of each object'
+    if isinstance(preset.solver, TwoStageSolver):
+        return 'closest prediction, then closest object'
+    epsilon = options.get('epsilon', getattr(preset.solver, 'epsilon', 0))
+    tau1, tau2 = (
+        r'\infty' if math.isinf(tau) else f'{tau:g}'
+        for tau in (preset.tau1, preset.tau2)
+    )
+    k = f', k = {options["gt_mass"]}' if 'gt_mass' in options else ''
+    return (
+        rf'$\epsilon = {epsilon or 0:g}$, $\tau_1 = {tau1}$, '
+        rf'$\tau_2 = {tau2}${k}'
+    )
+
+
+def _instances() -> tuple[InstanceData, InstanceData]:
+    boxes, gts = _preds(), _gts()
+    labels = torch.arange(len(gts))
+    cost = OneMinusIoUCost()(
+        InstanceData(bboxes=boxes), InstanceData(bboxes=gts)
+    )
+    scores = torch.full((len(boxes), len(gts)), 0.1)
+    scores[torch.arange(len(boxes)), cost.argmin(1)] = 0.6
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    priors = torch.cat((middle, torch.full_like(middle, 16.0)), 1)
+    return (
+        InstanceData(bboxes=boxes, priors=priors, scores=scores),
+        InstanceData(bboxes=gts, labels=labels),
+    )
 
 
 def _preds() -> Tensor:

@@ -3,6 +3,7 @@
 - ``plan_figure``: a plan as a heat map between its marginals
 - ``matching_figure``: an image, its boxes linked by the mass between them
 - ``matchers_figure``: the same under several matchers, side by side
+- ``gallery_figure``: the same under many, image by image
 - ``epochs_figure``: the matches of an image, epoch by epoch
 - ``grid_figure``: one problem over epsilon, tau1, tau2
 - ``curves_figure``: losses and metrics of trainings, from their logs
@@ -16,6 +17,7 @@ of these.
 
 from .curves_figure import draw_curves
 from .epochs_figure import draw_epochs
+from .gallery_figure import draw_gallery
 from .grid_figure import draw_grid
 from .logs import read_log
 from .matched_image import MatchedImage
@@ -29,6 +31,7 @@ __all__ = [
     'draw_curves',
     'draw_epochs',
     'draw_grid',
+    'draw_gallery',
     'draw_matchers',
     'draw_matching',
     'draw_plan',

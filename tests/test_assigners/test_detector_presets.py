@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
-from helpers.grids import grid_image
-from mmdet.registry import TASK_UTILS
+from helpers.boxes import random_boxes
+from helpers.grids import SIDE, grid_image
+from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import binary_cross_entropy_with_logits, one_hot
 
@@ -75,6 +77,42 @@ def test_task_aligned_is_mmdets(seed, crowd):
     assert not (different & ~other & ~(contested & ~same_winner)).any()
     assert (ours.gt_inds > 0).sum() > 20
     assert not (ours.gt_inds == len(gts)).any()
+
+
+def test_yolox_has_the_same_losses():
+    generator = torch.Generator().manual_seed(1)
+    features = [
+        torch.randn(2, 8, side, side, generator=generator)
+        for side in (40, 20, 10)
+    ]
+    gts = [
+        InstanceData(
+            bboxes=random_boxes(4, generator, side=(30.0, 100.0)),
+            labels=torch.randint(0, 5, (4,), generator=generator),
+        )
+        for _ in range(2)
+    ]
+    metas = [dict(img_shape=(SIDE, SIDE))] * 2
+    losses = []
+    for assigner in (
+        dict(type='SimOTAAssigner'),
+        dict(type='UOTAssigner', preset='sim_ota'),
+    ):
+        torch.manual_seed(0)
+        head = MODELS.build(
+            dict(
+                type='YOLOXHead',
+                num_classes=5,
+                in_channels=8,
+                feat_channels=8,
+                stacked_convs=1,
+                train_cfg=dict(assigner=assigner),
+            )
+        )
+        losses.append(head.loss_by_feat(*head(features), gts, metas))
+    stock, ours = losses
+    assert stock['loss_bbox'] > 0
+    close(ours, stock)
 
 
 def focal_loss(logits, target):

@@ -78,7 +78,7 @@ def test_without_arguments_there_is_an_example(tmp_path):
     printed = subprocess.run(
         command, cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout
-    for name in ('matching', 'plan', 'grid'):
+    for name in ('matching', 'plan', 'grid', 'presets'):
         path = f'work_dirs/plot_matching/{name}.png'
         assert f'picture: {path}\n' in printed
         assert cv2.imread(str(tmp_path / path)).shape[1] == 900
