@@ -119,6 +119,7 @@ def numbers_of(question: Question) -> dict[str, Any] | None:
         tau2=_plain(mass.tau2),
         background=background.mean().item() if len(background) else 0.0,
         iterations=solver.num_iters,
+        relaxation=solver.relaxation,
     )
 
 

@@ -99,7 +99,7 @@ def test_stock_assigners_are_said_to_have_matched_what_they_did(ask, name):
     matched = question.record.plan.weights[0].argmax(1)
     for j, (text, setting) in enumerate(explain_objects(question)):
         count = int((matched == j).sum())
-        assert f'matched {count} prediction' in text
+        assert re.search(rf'matched {count} (prediction|anchor)', text)
         assert setting is None
 
 
