@@ -19,6 +19,7 @@ C_FILES = ('match_costs', 'parallel', 'scaling', 'sparse_scaling')
 HEADERS = (
     'elementary',
     'elementary_double',
+    'masses',
     'overlap',
     'parallel',
     'relaxation',

@@ -8,6 +8,8 @@ import pytest
 
 from mmdet_uot import _host
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

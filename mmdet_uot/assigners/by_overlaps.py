@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..costs.class_losses import BatchedBackgroundCost
 from ..costs.matching_cost import Costs, MatchingCost
 from ..costs.paper_costs import OneMinusIoUCost
 from ..costs.scale import UnitScale
@@ -31,14 +32,16 @@ def match_overlaps(
 
     Returns:
         SparsePlan | None: None if the costs are to be computed: for others
-        than 1 - IoU, in another unit, with ignored boxes, where a box is no
-        good, or where too many pairs can carry mass.
+        than 1 - IoU, in another unit, with candidates or ignored boxes, where
+        a box is no good, or where too many pairs can carry mass.
     """
     if (
         [type(term) for term in cost.match_costs] != [OneMinusIoUCost]
         or cost.match_costs[0].iou_mode != 'iou'
         or not isinstance(cost.scale, UnitScale)
         or cost.scale.span.unit != cost.match_costs[0].weight
+        or cost.candidates is not None
+        or isinstance(cost.background_cost, BatchedBackgroundCost)
         or cost.ignore_iof_thr > 0
         or not isinstance(solver, ScalingSolver)
         or solver.epsilon_rule == 'support'
@@ -51,7 +54,8 @@ def match_overlaps(
     # What is asked of the predictions and ground truths needs no cost.
     unknown = batch.boxes.new_zeros(()).expand(B, N, columns)
     gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-    problem = mass(Costs(unknown, gt_valid, pred_valid, 1.0, batch.num_preds))
+    costs = Costs(unknown, gt_valid, pred_valid, 1.0, batch.num_preds)
+    problem = mass(costs, batch)
     background = cost.background_of(batch)
     if not isinstance(background, torch.Tensor):
         background = torch.tensor(background)
@@ -61,5 +65,6 @@ def match_overlaps(
         background.float().expand(B, N).contiguous(),
         problem.pred_mass,
         problem.gt_mass,
+        problem.gt_range,
         solver.numbers(problem, mass.tau1, mass.tau2),
     )

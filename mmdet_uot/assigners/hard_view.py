@@ -34,7 +34,8 @@ class HardView:
             ``'best_prediction'`` per ground truth, or ``'one_to_one'``; see
             the methods of :class:`mmdet_uot.ot.TransportPlan`. Defaults to
             None, which follows the masses' weights: the first if ground
-            truths take what comes (tau2 < 1 unit of the costs), the second if
+            truths take what comes (tau2 < 1 unit of the costs, or a range of
+            masses), the second if
             predictions do (tau1 < 1), else the third. A ground truth that
             asks for the mass of one prediction shares it among several, of
             which none may have it as its best.
@@ -82,15 +83,15 @@ class HardView:
 
     def indices(self, plan: TransportPlan, mass: Mass) -> Tensor:
         """(B, N) int64 ground truth of each prediction, -1 for background."""
-        view = self.hard_view or _view_of(mass.tau1, mass.tau2)
+        view = self.hard_view or _view_of(mass)
         indices: Tensor = getattr(plan, view)()
         return indices
 
 
-def _view_of(tau1: float, tau2: float) -> str:
-    if tau2 < 1:
+def _view_of(mass: Mass) -> str:
+    if mass.tau2 < 1 or mass.has_range:
         return 'best_ground_truth'
-    return 'best_prediction' if tau1 < 1 else 'one_to_one'
+    return 'best_prediction' if mass.tau1 < 1 else 'one_to_one'
 
 
 class _Result(AssignResult):

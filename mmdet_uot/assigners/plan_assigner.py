@@ -24,6 +24,7 @@ from ..inputs.instances import check_instances
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
 from ..ot import (
+    CheapestSolver,
     DualSoftmaxSolver,
     ExactSolver,
     MatchingProblem,
@@ -38,10 +39,16 @@ from .by_overlaps import match_overlaps
 from .hard_view import HardView
 from .watch import MatchingWatch
 
-__all__ = ['PlanAssigner']
+__all__ = ['PlanAssigner', 'check_fit']
 
 # The solvers themselves know nothing of mmdet.
-for _solver in (DualSoftmaxSolver, ExactSolver, ScalingSolver, TwoStageSolver):
+for _solver in (
+    CheapestSolver,
+    DualSoftmaxSolver,
+    ExactSolver,
+    ScalingSolver,
+    TwoStageSolver,
+):
     TASK_UTILS.register_module(module=_solver)
 
 
@@ -61,8 +68,8 @@ class PlanAssigner(BaseAssigner):
         mass (dict | Mass, optional): Config of a :class:`Mass`, or one.
             Defaults to the paper's for SSD.
         solver (dict | Solver, optional): Config of a ``ScalingSolver``, which
-            is the default type, ``ExactSolver``, ``TwoStageSolver`` or
-            ``DualSoftmaxSolver``, or one.
+            is the default type, ``ExactSolver``, ``TwoStageSolver``,
+            ``CheapestSolver`` or ``DualSoftmaxSolver``, or one.
         view (dict | HardView, optional): Config of a :class:`HardView`, or
             one.
         memory_budget (int): Bytes that the matching may take. What needs
@@ -88,7 +95,7 @@ class PlanAssigner(BaseAssigner):
         self.mass: Mass = _build(mass, 'Mass')
         self.solver: Solver = _build(solver, 'ScalingSolver')
         self.view: HardView = _build(view, 'HardView')
-        self.solver.check(self.mass.tau1, self.mass.tau2)
+        check_fit(self.mass, self.solver)
         if not isinstance(memory_budget, int) or memory_budget < 1:
             raise ValueError(
                 'memory_budget must be a positive number of bytes, got '
@@ -106,7 +113,8 @@ class PlanAssigner(BaseAssigner):
         """Masses and solver of which some numbers differ.
 
         Args:
-            **numbers: Some of tau1, tau2 and the options of the solver.
+            **numbers: Some of tau1, tau2, gt_mass and the options of the
+                solver.
 
         Returns:
             tuple[Mass, Solver]: With the others as they were.
@@ -114,15 +122,16 @@ class PlanAssigner(BaseAssigner):
         Raises:
             ValueError: If they do not take the numbers together.
         """
-        taus = {k: numbers.pop(k) for k in ('tau1', 'tau2') if k in numbers}
-        mass = replace(self.mass, **taus)
+        names = numbers.keys() & {'tau1', 'tau2', 'gt_mass'}
+        masses = {name: numbers.pop(name) for name in names}
+        mass = replace(self.mass, **masses)
         try:
             solver = replace(self.solver, **numbers)
         except TypeError:
             raise ValueError(
                 f'{type(self.solver).__name__} takes no {", ".join(numbers)}'
             ) from None
-        solver.check(mass.tau1, mass.tau2)
+        check_fit(mass, solver)
         return mass, solver
 
     def set_numbers(self, **numbers: float) -> None:
@@ -247,7 +256,8 @@ class PlanAssigner(BaseAssigner):
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
         """
-        return self.mass(self.cost(batch, batch_ignore, self.solver.is_exact))
+        costs = self.cost(batch, batch_ignore, self.solver.is_exact)
+        return self.mass(costs, batch)
 
     def solve(
         self, problem: MatchingProblem, overwrite_cost: bool = False
@@ -290,6 +300,17 @@ class PlanAssigner(BaseAssigner):
             return _no_predictions(batch)
         problem = self.problem(batch, batch_ignore)
         return self.solve(problem, overwrite_cost=True)
+
+
+def check_fit(mass: Mass, solver: Solver) -> None:
+    """Raises ValueError if a solver cannot take what the masses ask for."""
+    solver.check(mass.tau1, mass.tau2)
+    if mass.has_range and not solver.takes_ranges:
+        raise ValueError(
+            f'gt_mass={tuple(mass.gt_mass)} is a range, which '
+            f'{type(solver).__name__} does not take; give a positive epsilon '
+            'without such a preset, or one mass'
+        )
 
 
 def _no_predictions(batch: MatchBatch) -> TransportPlan:

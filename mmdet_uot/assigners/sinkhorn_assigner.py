@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from mmdet.registry import TASK_UTILS
 
 from .._options import named_options
+from ..costs.matching_cost import BackgroundCost
+from ..masses import GtMass
 from .uot_assigner import UOTAssigner
 
 __all__ = ['SinkhornAssigner']
@@ -18,8 +20,8 @@ class SinkhornAssigner(UOTAssigner):
     r"""Assigns by balanced optimal transport (paper, Def. 3 and Prop. 1).
 
     Both mass constraints are hard: every ground truth receives the mass of
-    one prediction, the rest goes to the background. With ``epsilon=0`` this
-    is the Hungarian algorithm.
+    one prediction, or of ``gt_mass``, the rest goes to the background. With
+    ``epsilon=0`` this is the Hungarian algorithm.
 
     Args:
         background_cost (float | Sequence): A constant changes nothing
@@ -35,13 +37,15 @@ class SinkhornAssigner(UOTAssigner):
         self,
         *,
         match_costs: Sequence[dict] | dict | None = None,
-        background_cost: float
-        | Sequence[float]
-        | Sequence[tuple[float, int]] = 0.0,
+        background_cost: BackgroundCost = 0.0,
+        candidates: Sequence[dict] | dict | None = None,
+        gt_mass: GtMass = 1.0,
         epsilon: float | None = None,
         epsilon0: float | None = None,
         epsilon_rule: str = 'log_2n',
         num_iters: int = 20,
+        relaxation: float = 1.0,
+        tol: float = 0.0,
         cost_scaling: str | float = 'unit',
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
@@ -53,10 +57,14 @@ class SinkhornAssigner(UOTAssigner):
             match_costs=match_costs,
             background_cost=background_cost,
             preset='balanced' if epsilon != 0 else 'hungarian',
+            candidates=candidates,
+            gt_mass=gt_mass,
             epsilon=epsilon or None,
             epsilon0=epsilon0,
             epsilon_rule=epsilon_rule,
             num_iters=num_iters,
+            relaxation=relaxation,
+            tol=tol,
             cost_scaling=cost_scaling,
             hard_view=hard_view,
             ignore_iof_thr=ignore_iof_thr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,13 +21,15 @@ from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
 from ..ot import may_hold
 from .bad_costs import BAD_COSTS, describe_problem
-from .scale import GreatestScale, UnitScale
+from .candidates import build_candidates
+from .class_losses import BatchedBackgroundCost
+from .scale import FARTHEST, GreatestScale, UnitScale
 from .whole_batch import add_cost, batched_cost
 
 __all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
 
-# One number, one per prediction, or (cost, number of predictions).
-BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]]
+# One number, one per prediction, (cost, number of predictions), or a config.
+BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]] | dict
 
 COST_SCALINGS = ('unit', 'image_max', 'batch_max', 'none')
 
@@ -47,6 +50,8 @@ class Costs(NamedTuple):
         max_cost (float): What no cost's magnitude exceeds.
         num_preds (list[int], optional): Numbers of predictions that take
             part, where they are known to the host.
+        num_candidates (Tensor, optional): (B, M) int64, how many predictions
+            each ground truth may be matched to; the others cost infinity.
     """
 
     cost: Tensor
@@ -54,6 +59,7 @@ class Costs(NamedTuple):
     pred_valid: Tensor
     max_cost: float
     num_preds: list[int] | None
+    num_candidates: Tensor | None = None
 
 
 @TASK_UTILS.register_module()
@@ -69,7 +75,14 @@ class MatchingCost:
         background_cost (float | Sequence): Cost of matching a prediction to
             the background, in the unit of ``cost_scaling``: one number, one
             per prediction, or pairs (cost, number of predictions) for runs of
-            them, such as the levels of a pyramid. Defaults to 0.5.
+            them, such as the levels of a pyramid. The config of a cost of its
+            own, such as ``FocalBackgroundCost``, gives it in the unit of the
+            match costs. Defaults to 0.5.
+        candidates (list[dict] | dict, optional): Config of a rule, or of
+            several that must all hold, for which pairs may be matched:
+            ``InsideBox``, ``CenterRegion``, ``IoUAbove``, ``AnyCandidate``.
+            Other pairs get no mass at all. A ground truth without a candidate
+            takes no part. Defaults to None, all.
         cost_scaling (str | float): The unit of the costs, and with it of
             epsilon, tau1 and tau2. ``'unit'``: what the match costs span
             together for ordinary pairs (:func:`.span.span_of`), from 0, the
@@ -105,6 +118,7 @@ class MatchingCost:
         *,
         match_costs: Sequence[dict] | dict | None = None,
         background_cost: BackgroundCost = 0.5,
+        candidates: Sequence[dict] | dict | None = None,
         cost_scaling: str | float = 'unit',
         bad_costs: str = 'replace',
         ignore_iof_thr: float = -1.0,
@@ -125,6 +139,7 @@ class MatchingCost:
             )
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
+        self.candidates = build_candidates(candidates)
         self.scale: UnitScale | GreatestScale
         if not isinstance(cost_scaling, str):
             self.scale = UnitScale(self.match_costs, cost_scaling)
@@ -181,25 +196,42 @@ class MatchingCost:
         if bad is not None or may_hold(gt_flaws > 0):
             pred_valid &= self._tell(bad, term_is_bad, gt_flaws, batch)
             cost.masked_fill_(~gt_valid.unsqueeze(2), 0.0)
-        background = self.background_of(batch)
-        rows[:, -1] = self.scale.background(background, exact)
+        background = self.background_cost
+        if isinstance(background, BatchedBackgroundCost):
+            loss = background.of_background(batch)
+            rows[:, -1] = self.scale.of_loss(loss, exact)
+        else:
+            numbers = self.background_of(batch)
+            rows[:, -1] = self.scale.background(numbers, exact)
         if may_hold(~pred_valid):
             rows.masked_fill_(~pred_valid.unsqueeze(1), 0.0)
         if bad is not None:
             bad &= pred_valid.unsqueeze(1)
         max_cost = self.scale(rows, bad, exact, batch.layers)
+        if isinstance(self.background_cost, BatchedBackgroundCost):
+            max_cost = max(max_cost, FARTHEST)
+        num_candidates = None
+        if self.candidates is not None:
+            left_out = self.candidates(batch).logical_not()
+            left_out &= gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
+            num_candidates = pred_valid.sum(1, True) - left_out.sum(2)
+            gt_valid &= num_candidates > 0
+            left_out &= gt_valid.unsqueeze(2)
+            cost.masked_fill_(left_out, math.inf)
         return Costs(
             rows.mT,
             gt_valid,
             pred_valid,
             max_cost,
             num_preds=None if ignores else batch.num_preds,
+            num_candidates=num_candidates,
         )
 
     def background_of(self, batch: MatchBatch) -> float | Tensor:
-        """Cost of the background: one number, (N,) or (B, N) float32."""
+        """Numbers given: one, (N,) or (B, N) float32."""
         background = self.background_cost
-        if isinstance(background, float):
+        if not isinstance(background, Tensor):
+            assert isinstance(background, float)
             return background
         background = background.to(
             batch.device, torch.float32, non_blocking=True
@@ -259,8 +291,14 @@ class MatchingCost:
                 )
 
 
-def _parse_background(value: BackgroundCost) -> float | Tensor:
-    """One number, or (N,) float64."""
+def _parse_background(
+    value: BackgroundCost,
+) -> float | Tensor | BatchedBackgroundCost:
+    """One number, (N,) float64, or what gives (B, N) for a batch."""
+    if isinstance(value, dict):
+        value = TASK_UTILS.build(value)
+    if isinstance(value, BatchedBackgroundCost):
+        return value
     numbers: Sequence[Any] = value if isinstance(value, Sequence) else [value]
     if all(_is_run(entry) for entry in numbers):
         numbers = [cost for cost, count in numbers for _ in range(count)]
@@ -269,11 +307,12 @@ def _parse_background(value: BackgroundCost) -> float | Tensor:
         for number in numbers
     ):
         raise ValueError(
-            'background_cost must be a finite number, one per prediction, or '
-            f'pairs (cost, number of predictions), got {value!r}'
+            'background_cost must be a finite number, one per prediction, '
+            'pairs (cost, number of predictions), or the config of a '
+            f'background cost, got {value!r}'
         )
     if not isinstance(value, Sequence):
-        return float(value)
+        return float(numbers[0])
     return torch.tensor(numbers, dtype=torch.float64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -14,16 +15,16 @@ from mmdet.models.task_modules.assigners.match_cost import (
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..inputs.bad_numbers import is_good
+from ..inputs.bad_numbers import LARGEST, is_good
 from ..inputs.match_batch import MatchBatch
 from ..ot import beyond
 from .span import Span, span_of
 from .whole_batch import batched_cost
 
-__all__ = ['GreatestScale', 'UnitScale']
+__all__ = ['FARTHEST', 'GreatestScale', 'UnitScale']
 
 # What costs beyond all others become, in units.
-_FARTHEST = 2.0
+FARTHEST = 2.0
 
 
 class UnitScale:
@@ -89,6 +90,15 @@ class UnitScale:
             return given
         return self.span.least + given * (self.span.unit or 1.0)
 
+    def of_loss(self, loss: Tensor, exact: bool) -> Tensor:
+        """The background cost, given in the unit of the match costs."""
+        loss = loss.nan_to_num(math.inf).clamp(max=LARGEST)
+        if exact:
+            return loss
+        span = self.span
+        background = (loss - span.least) / (span.unit or 1.0)
+        return background.clamp_(-FARTHEST, FARTHEST)
+
     def __call__(
         self,
         rows: Tensor,
@@ -119,9 +129,9 @@ class UnitScale:
         if span.unit not in (0, 1):
             cost /= span.unit
         if not span.is_bound:
-            cost.clamp_(-_FARTHEST, _FARTHEST)
-        _replace(bad, rows, _FARTHEST)
-        return 1.0 if span.is_bound else _FARTHEST
+            cost.clamp_(-FARTHEST, FARTHEST)
+        _replace(bad, rows, FARTHEST)
+        return 1.0 if span.is_bound else FARTHEST
 
 
 class GreatestScale:
@@ -149,6 +159,10 @@ class GreatestScale:
     def background(self, given: float | Tensor, exact: bool) -> float | Tensor:
         """The background cost is in the unit of the costs."""
         return given
+
+    def of_loss(self, loss: Tensor, exact: bool) -> Tensor:
+        """The same."""
+        return loss.nan_to_num(math.inf).clamp(max=LARGEST)
 
     def __call__(
         self,

@@ -35,7 +35,7 @@ _SHAPES: dict[str, tuple[_Course, tuple[float, ...]]] = {
 @HOOKS.register_module()
 @named_options
 class MatchingScheduleHook(Hook):
-    r"""Lets epsilon, tau1 or tau2 change over training.
+    r"""Lets epsilon, tau1, tau2 or gt_mass change over training.
 
     The paper names "the reduction of the entropy with time" as future work
     (Sec. 5). With step s (epoch or iteration, from 0), a number goes from
@@ -90,6 +90,10 @@ class MatchingScheduleHook(Hook):
             Defaults to None.
         tau2 (tuple[float | str, float | str], optional): Of the weight of the
             ground truths' mass constraint. Defaults to None.
+        gt_mass (tuple[float, float], optional): Of the number of predictions
+            that a ground truth asks for: from 4 to 1, training begins with
+            dense supervision and ends one to one. Exact matchers round it up.
+            Defaults to None.
         shape (str): ``'linear'`` or ``'cosine'``, for numbers in [0, inf),
             ``'exponential'``, for numbers in (0, inf), or ``'reciprocal'``,
             for numbers in (0, inf]. Defaults to ``'linear'``.
@@ -114,13 +118,20 @@ class MatchingScheduleHook(Hook):
         epsilon0: Sequence[float] | None = None,
         tau1: Sequence[float | str] | None = None,
         tau2: Sequence[float | str] | None = None,
+        gt_mass: Sequence[float] | None = None,
         shape: str = 'linear',
         begin: int = 0,
         end: int | None = None,
         by_epoch: bool = True,
     ) -> None:
         check_choice('shape', shape, tuple(_SHAPES))
-        given = dict(epsilon=epsilon, epsilon0=epsilon0, tau1=tau1, tau2=tau2)
+        given = dict(
+            epsilon=epsilon,
+            epsilon0=epsilon0,
+            tau1=tau1,
+            tau2=tau2,
+            gt_mass=gt_mass,
+        )
         self.ranges = {
             name: _parse_range(name, value, shape)
             for name, value in given.items()

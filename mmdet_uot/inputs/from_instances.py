@@ -89,6 +89,11 @@ class InstanceBatch(MatchBatch):
         """(B, N, C) logits."""
         return self._stack_preds('scores')
 
+    @cached_property
+    def priors(self) -> Tensor:
+        """See :class:`MatchBatch`."""
+        return self._stack_preds('priors')
+
     @property
     def head_counts(self) -> list[int]:
         """How many predictions the head has for each image."""

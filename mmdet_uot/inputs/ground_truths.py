@@ -227,6 +227,21 @@ class GroundTruths(Sequence[InstanceData]):
         self._num_classes = num_classes
         return labels
 
+    def numbers(self, name: str) -> Tensor:
+        """(B, M) float32 numbers, a field (m,) of the instances.
+
+        Args:
+            name (str): Name of the field.
+
+        Returns:
+            Tensor: Zero in the padding.
+
+        Raises:
+            ValueError: If an image has no such field, or of another shape.
+        """
+        numbers = [x.float() for x in fields(self.instances, name, ())]
+        return pad_sequence(numbers, batch_first=True).to(self.device)
+
     def bad_boxes(self) -> Iterator[tuple[int, int, list[float]]]:
         """Yields image, index and numbers of the boxes that are bad."""
         if self.has_boxes:

@@ -134,6 +134,22 @@ class MatchBatch:
         labels = self.ground_truths.labels(self.num_classes)
         return self._of_entries(labels)
 
+    @property
+    def priors(self) -> Tensor:
+        """(B, N, 4) boxes xyxy, or points and strides.
+
+        Raises:
+            ValueError: If there are none: queries have none.
+        """
+        raise ValueError(
+            'candidates by priors need anchors or points, which the queries '
+            "of a decoder are not; take dict(type='IoUAbove')"
+        )
+
+    def gt_field(self, name: str) -> Tensor:
+        """(B, M) float32 numbers, a field of the instances; 0 as padding."""
+        return self._of_entries(self.ground_truths.numbers(name))
+
     @cached_property
     def image_sizes(self) -> Tensor:
         """(B, 1, 4) width, height, width, height in pixels."""

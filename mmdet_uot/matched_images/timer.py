@@ -32,9 +32,7 @@ class MatchingTimer:
     def __init__(
         self, assigners: Sequence[BaseAssigner], device: torch.device
     ) -> None:
-        self.clock = (
-            _GPUClock(device) if device.type == 'cuda' else _HostClock()
-        )
+        self.clock = _GPUClock() if device.type == 'cuda' else _HostClock()
         self.timed_methods = [
             (assigner, name, self._timed(getattr(assigner, name)))
             for assigner in assigners
@@ -104,12 +102,9 @@ class _HostClock:
 
 
 class _GPUClock:
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
     def mark(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self.device))
+        event.record()
         return event
 
     def has_passed(self, mark: torch.cuda.Event) -> bool:

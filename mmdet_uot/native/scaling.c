@@ -29,6 +29,7 @@ typedef struct {
     int64_t cost_image_stride, cost_column_stride;
     const float *pred_mass; /* (images, predictions) */
     const float *gt_mass;   /* (images, columns) */
+    const float *gt_range;  /* (2, images, columns) least and most, or NULL */
     const double *epsilon;  /* (images,) */
     double tau1, tau2, relaxation, tol;
     int64_t num_iters, num_images, num_preds, num_columns;
@@ -50,7 +51,12 @@ static double log_iteration(image *im)
     refer_to(&im->pred, log_u);
     for (int64_t j = 0; j < im->gt.size; j++) {
         double log_sum = column_log_sum(im, j, im->pred.reference);
-        double move = im->gt.power * (im->gt.log_mass[j] - log_sum) - log_v[j];
+        const double *least = im->gt.log_mass, *most = least;
+        if (im->gt.log_least)
+            least = im->gt.log_least, most = im->gt.log_most;
+        double move = clipped(im->gt.power * (least[j] - log_sum),
+                              im->gt.power * (most[j] - log_sum))
+                      - log_v[j];
         double mass = exp(fmin(log_sum + log_v[j], 700.0));
         change = fmax(change, fabs(move));
         log_v[j] += im->step * move;
@@ -125,7 +131,7 @@ static void iterate(
     if (!on_kernel) {
         refer_to(&im->gt, im->gt.log_x);
         fill_kernel(im);
-        if (im->gt.power == 1.0)
+        if (im->gt.power == 1.0 && !im->gt.log_least)
             restore_columns(im);
     }
 }
@@ -167,7 +173,8 @@ static void *take(char *memory, size_t *used, int64_t count, size_t size)
 
 /* Lays the arrays of an image into memory; returns how much they take. */
 static size_t lay_out(
-    image *im, float ***weights, char *memory, int64_t N, int64_t M
+    image *im, float ***weights, char *memory, int64_t N, int64_t M,
+    int has_range
 )
 {
     size_t used = 0;
@@ -187,6 +194,13 @@ static size_t lay_out(
     im->gt.reference = take(memory, &used, M, sizeof(double));
     im->gt.log_mass = take(memory, &used, M, sizeof(double));
     im->gt.log_x = take(memory, &used, M, sizeof(double));
+    if (has_range) {
+        im->gt.log_least = take(memory, &used, M, sizeof(double));
+        im->gt.log_most = take(memory, &used, M, sizeof(double));
+        im->gt.least_gain = take(memory, &used, M, sizeof(float));
+        im->gt.one = take(memory, &used, M, sizeof(float));
+        im->gt.most_gain = take(memory, &used, M, sizeof(float));
+    }
     im->top = take(memory, &used, longest, sizeof(double));
     im->sum = take(memory, &used, longest, sizeof(double));
     im->cost = take(memory, &used, M, sizeof(float *));
@@ -239,10 +253,12 @@ static int solve_image(void *arguments, int64_t index)
     M = n > 0 ? M : 0;
     im.log_n = log((double)(n > 0 ? n : 1));
     im.gt.size = M;
-    memory = aligned_alloc(64, lay_out(&im, &live_weights, NULL, N, M));
+    memory = aligned_alloc(
+        64, lay_out(&im, &live_weights, NULL, N, M, p->gt_range != NULL)
+    );
     if (!memory)
         return 1;
-    lay_out(&im, &live_weights, memory, N, M);
+    lay_out(&im, &live_weights, memory, N, M, p->gt_range != NULL);
     set_tau(&im.pred, p->tau1, p->epsilon[index]);
     set_tau(&im.gt, p->tau2, p->epsilon[index]);
     for (int64_t i = 0; i < N; i++)
@@ -255,6 +271,12 @@ static int solve_image(void *arguments, int64_t index)
             im.cost[live] = p->cost + index * p->cost_image_stride
                             + j * p->cost_column_stride;
             live_weights[live] = weights;
+            if (p->gt_range) {
+                const float *least = p->gt_range + index * columns;
+                const float *most = least + p->num_images * columns;
+                im.gt.log_least[live] = log_of_mass(least[j], n);
+                im.gt.log_most[live] = log_of_mass(most[j], n);
+            }
             set_mass(&im.gt, live++, (double)gt_mass[j] * n);
         } else {
             memset(weights, 0, sizeof(float) * N);

@@ -5,6 +5,7 @@
 #define MMDET_UOT_SCALING_LOOPS_H
 
 #include "elementary.h"
+#include "masses.h"
 #include "parallel.h"
 
 #include <float.h>
@@ -55,6 +56,9 @@ typedef struct {
     float *before, *sum; /* scratch */
     double *reference, *log_mass;
     double *log_x; /* log of the scaling, kept for columns */
+    /* Of a range of masses, else NULL; and what factors are between. */
+    double *log_least, *log_most;
+    float *least_gain, *one, *most_gain;
 } side;
 
 typedef struct {
@@ -163,7 +167,7 @@ VECTORIZED static double column_log_sum(
 }
 
 /* The kernel that the references are absorbed in, zero beyond the last
-   prediction. */
+   prediction and for excluded pairs. */
 VECTORIZED static void fill_kernel(const image *im)
 {
     double slope = im->slope;
@@ -177,8 +181,10 @@ VECTORIZED static void fill_kernel(const image *im)
             double constant = im->log_n + im->gt.reference[j];
             for (int64_t i = 0; i < length; i++) {
                 float x = (float)(constant + log_u[i] + slope * cost[i]);
-                x = x > FLOOR ? x : FLOOR;
-                kernel[i] = x > HIGHEST ? INFINITY : exp_float(x);
+                float k = exp_float(x > FLOOR ? x : FLOOR);
+                k = x > HIGHEST ? INFINITY : k;
+                /* An infinite cost excludes the pair. */
+                kernel[i] = x >= -FLT_MAX ? k : 0.0f;
             }
             for (int64_t i = length; i < TILE; i++)
                 kernel[i] = 0.0f;
@@ -200,6 +206,18 @@ static inline void update(
     else
         for (int64_t i = 0; i < length; i++)
             factor[i] = gain[i] * inverse_power(sum[i], high, low);
+}
+
+/* x = min(max(1, (least / sum)^power), (most / sum)^power). */
+static inline void update_in_range(const side *s, const float *sum)
+{
+    for (int64_t j = 0; j < s->size; j++) {
+        float x = s->power == 1.0
+                      ? 1.0f / sum[j]
+                      : inverse_power(sum[j], s->power_high, s->power_low);
+        s->factor[j] = fminf(fmaxf(s->one[j], s->least_gain[j] * x),
+                             s->most_gain[j] * x);
+    }
 }
 
 /* log x = reference + log factor. */
@@ -277,7 +295,10 @@ VECTORIZED static double kernel_iteration(image *im)
     }
     if (in_doubt)
         return IN_DOUBT;
-    update(&im->gt, 0, M, sum);
+    if (im->gt.log_least)
+        update_in_range(&im->gt, sum);
+    else
+        update(&im->gt, 0, M, sum);
     im->moved = 0.0;
     for (int64_t j = 0; j < M; j++) {
         if (im->step != 1.0)
@@ -322,6 +343,23 @@ VECTORIZED static void weigh(
 
 /* ---- one side ------------------------------------------------------------ */
 
+/* exp(x), 0 or infinite beyond what an iteration on the kernel can use. */
+static inline float bounded_exp(double x)
+{
+    return x < -MOST ? 0.0f : x > MOST ? INFINITY : exp_float((float)x);
+}
+
+/* What a range of masses bounds the factors by. */
+static void refer_range_to(side *s, const double *reference)
+{
+    for (int64_t j = 0; j < s->size; j++) {
+        double rest = (1.0 - s->power) * reference[j];
+        s->least_gain[j] = bounded_exp(s->power * s->log_least[j] - rest);
+        s->most_gain[j] = bounded_exp(s->power * s->log_most[j] - rest);
+        s->one[j] = bounded_exp(-reference[j]);
+    }
+}
+
 /* Sets the reference; the factors become 1. Returns whether a float can carry
    the gains, mass^power exp((power - 1) reference). */
 VECTORIZED static int refer_to(side *s, const double *reference)
@@ -339,6 +377,8 @@ VECTORIZED static int refer_to(side *s, const double *reference)
         s->gain[i] = live ? gain : 0.0f;
         too_far |= live && fabs(x) > MOST;
     }
+    if (s->log_least)
+        refer_range_to(s, reference);
     return !too_far;
 }
 

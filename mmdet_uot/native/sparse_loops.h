@@ -5,6 +5,7 @@
 #define MMDET_UOT_SPARSE_LOOPS_H
 
 #include "elementary_double.h"
+#include "masses.h"
 #include "parallel.h"
 
 #include <math.h>
@@ -32,7 +33,8 @@ typedef struct {
 typedef struct {
     double power1, power2; /* tau / (tau + epsilon) */
     int64_t num_columns;   /* ground truths with mass, then the background */
-    double *log_mass, *v, *log_v, *t;
+    double *log_least, *log_most; /* of the mass; equal for a fixed one */
+    double *v, *log_v, *t;
     double *most;  /* the greatest exponent of a kernel's entry */
     double *reach; /* what exp(-threshold / epsilon) is multiplied with */
     pairs single, several; /* of rows with one pair, and with more */
@@ -112,12 +114,16 @@ VECTORIZED static double scale_columns(
 {
     int64_t columns = s->num_columns, in_range = 0;
     double furthest = 0.0, power = s->power2;
-    const double *restrict t = s->t, *restrict log_mass = s->log_mass;
+    const double *restrict t = s->t, *restrict log_least = s->log_least;
+    const double *restrict log_most = s->log_most;
     const double *restrict most = s->most;
     double *restrict log_v = s->log_v, *restrict v = s->v;
 #pragma omp simd reduction(max : furthest) reduction(+ : in_range)
     for (int64_t j = 0; j < columns; j++) {
-        double move = power * (log_mass[j] - log_double(t[j])) - log_v[j];
+        double log_t = log_double(t[j]);
+        double low = power * (log_least[j] - log_t);
+        double high = power * (log_most[j] - log_t);
+        double move = clipped(low, high) - log_v[j];
         log_v[j] += step * move;
         furthest = fabs(move) > furthest ? fabs(move) : furthest;
         in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < MOST

@@ -48,6 +48,7 @@ typedef struct {
     const float *gt_boxes;    /* (images, ground truths, 4) */
     const float *pred_mass;   /* (images, predictions) */
     const float *gt_mass;     /* (images, columns) */
+    const float *gt_range;    /* (2, images, columns) least, most; or NULL */
     const double *epsilon;    /* (images,) */
     double tau1, tau2, relaxation, tol;
     double least_mass; /* pairs of less weight are not returned */
@@ -190,8 +191,10 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
                 break;
             im->threshold[j] = (float)wanted;
         }
-        /* Its mass, if it gets any, is that of dropped pairs. */
-        if (im->num_pairs == im->start[j])
+        /* Its mass, if it gets any, is that of dropped pairs, or its kernel is
+           beyond doubles. */
+        if (im->num_pairs == im->start[j]
+            || im->threshold[j] > MOST * im->epsilon)
             return 0;
     }
     im->start[im->M] = im->num_pairs;
@@ -258,7 +261,8 @@ static size_t lay_out(image *im, char *memory)
     im->column = take(memory, &used, columns, sizeof(int64_t));
     im->threshold = take(memory, &used, columns, sizeof(double));
     im->start = take(memory, &used, columns, sizeof(int64_t));
-    im->s.log_mass = take(memory, &used, columns, sizeof(double));
+    im->s.log_least = take(memory, &used, columns, sizeof(double));
+    im->s.log_most = take(memory, &used, columns, sizeof(double));
     im->s.v = take(memory, &used, columns, sizeof(double));
     im->s.log_v = take(memory, &used, columns, sizeof(double));
     im->s.most = take(memory, &used, columns, sizeof(double));
@@ -567,10 +571,16 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
                               + index * p->background_image_stride;
     const float *gt_mass = p->gt_mass + index * p->num_columns;
     const float *pred_mass = p->pred_mass + index * im->N;
+    const float *least = gt_mass, *most = gt_mass;
     int64_t live = 0;
+    if (p->gt_range) {
+        least = p->gt_range + index * p->num_columns;
+        most = least + p->num_images * p->num_columns;
+    }
     for (int64_t j = 0; j <= last; j++)
         if (gt_mass[j] > 0.0f) {
-            im->s.log_mass[live] = log((double)gt_mass[j] * im->num_live);
+            im->s.log_least[live] = log_of_mass(least[j], im->num_live);
+            im->s.log_most[live] = log_of_mass(most[j], im->num_live);
             im->column[live++] = j;
         }
     fill_base(im->base, pred_mass, background, im->N);

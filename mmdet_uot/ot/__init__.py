@@ -3,6 +3,7 @@
 Pure torch (and lapx or SciPy for the exact corners); knows no detector.
 """
 
+from .cheapest import cheapest_predictions
 from .concatenate import concatenate
 from .device import may_hold, to_device
 from .diagnostics import has_one_to_one, heaviest_prediction, plan_entropy
@@ -24,6 +25,7 @@ from .presets import PRESETS, Preset
 from .problem import Bounds, MatchingProblem, valid_mask
 from .scaling.sinkhorn import sinkhorn
 from .solver import (
+    CheapestSolver,
     DualSoftmaxSolver,
     ExactSolver,
     ScalingSolver,
@@ -35,6 +37,7 @@ from .sparse_plan import SparsePlan
 
 __all__ = [
     'Bounds',
+    'CheapestSolver',
     'DualSoftmaxSolver',
     'EPSILON_RULES',
     'EXACT_CORNERS',
@@ -50,6 +53,7 @@ __all__ = [
     'TwoStageSolver',
     'WeightedPairs',
     'beyond',
+    'cheapest_predictions',
     'check_corner',
     'closest_ground_truth',
     'closest_prediction',

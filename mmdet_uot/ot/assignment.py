@@ -70,7 +70,7 @@ def _solver() -> Solver:
             from lap import lapjvr
 
             options = dict(extend_cost=True, return_cost=False)
-            return partial(lapjvr, **options)
+            return cast(Solver, partial(lapjvr, **options))
         except ImportError:  # another package of this name, or a lapx before
             pass
     return cast(Solver, linear_sum_assignment)

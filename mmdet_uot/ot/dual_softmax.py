@@ -39,6 +39,7 @@ def dual_softmax(
     Returns:
         TransportPlan: Weights (B, N, M + 1) in the dtype of the cost.
     """
+    problem.check_fixed_mass()
     if isinstance(epsilon, Tensor):
         epsilon = epsilon.view(-1, 1, 1)
     exponent = (problem.cost.double() / -epsilon).masked_fill(

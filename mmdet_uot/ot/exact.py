@@ -8,10 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .assignment import assign_one_to_one
 from .device import may_hold
 from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
+from .repeat import asked_counts, assign_repeatedly
 from .sparse_plan import SparsePlan
 
 __all__ = [
@@ -31,9 +31,11 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
         \min_\sigma \sum_j C_{\sigma(j), j} - C_{\sigma(j), \emptyset}
 
     over the one-to-one matchings of all ground truths, or of as many as there
-    are predictions. With a constant background cost this is the minimum of
-    the costs themselves. Solved on the CPU by lapx where it is installed, else
-    by SciPy; masses only tell which entries are padding.
+    are predictions. A ground truth with the mass of k predictions counts k
+    times; fractions are rounded up. With a constant background cost this is
+    the minimum of the costs themselves. Of pairs that are excluded as few as
+    possible are left over, unmatched. Solved on the CPU by lapx where it is
+    installed, else by SciPy.
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1).
@@ -41,14 +43,24 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights 0 and 1.
     """
+    problem.check_fixed_mass()
     # Differences, so that a constant background cancels without rounding.
     background = problem.cost[..., -1:]
     price = problem.cost[..., :-1]
-    live = problem.pred_mass > 0
+    excluded = price.isinf() if problem.bounds.excludes else None
     if may_hold(background != background[:, :1]):
         background = (background - background[:, :1]).mT.double()
         price = (price.mT.double() - background).mT
-    pairs = assign_one_to_one(price, live, problem.gt_mass[:, :-1] > 0)
+    if excluded is not None:
+        price = _forbid(price, excluded)
+    pairs = assign_repeatedly(
+        price,
+        problem.pred_mass > 0,
+        asked_counts(problem.pred_mass, problem.gt_mass),
+    )
+    if excluded is not None:
+        allowed = ~excluded[pairs]
+        pairs = pairs[0][allowed], pairs[1][allowed], pairs[2][allowed]
     return SparsePlan.one_each(pairs, problem.pred_mass, problem.gt_mass)
 
 
@@ -84,6 +96,7 @@ def closest_prediction(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per ground truth.
     """
+    problem.check_fixed_mass()
     weights = torch.zeros_like(problem.cost.mT).mT
     if problem.cost.numel():
         received = problem.num_preds.view(-1, 1, 1) * problem.gt_mass[:, None]
@@ -116,6 +129,7 @@ def two_stage(problem: MatchingProblem) -> TransportPlan:
     Returns:
         TransportPlan: Weights, one non-zero entry per row.
     """
+    problem.check_fixed_mass()
     cost = _without_padding(problem)
     second = _closest_columns(cost)
     cost = cost[..., :-1]
@@ -146,6 +160,13 @@ def check_corner(tau1: float, tau2: float) -> None:
             f'epsilon=0 with tau1={tau1}, tau2={tau2} has no exact matcher; '
             f'use one of (tau1, tau2) = {list(EXACT_CORNERS)}, or epsilon > 0'
         )
+
+
+def _forbid(price: Tensor, excluded: Tensor) -> Tensor:
+    """A price that one excluded pair less is worth all others."""
+    price = price.double().masked_fill(excluded, 0.0)
+    most = price.abs().sum((1, 2), keepdim=True) + 1
+    return torch.where(excluded, 2 * most, price)
 
 
 def _without_padding(problem: MatchingProblem) -> Tensor:

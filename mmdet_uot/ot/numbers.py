@@ -128,7 +128,7 @@ class Numbers:
             epsilon = epsilon.to(problem.cost.device, torch.float64)
             numbers = replace(self, epsilon=epsilon)
         # The memory behind the costs is contiguous in this order.
-        cost = problem.cost.mT
+        cost = problem.finite_cost.mT
         magnitude = torch.maximum(cost.amax((1, 2)), -cost.amin((1, 2)))
         lowest = magnitude.double() / _LARGEST_EXPONENT
         if not may_hold(lowest > epsilon):

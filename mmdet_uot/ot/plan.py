@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .assignment import assign_one_to_one
 from .precision import full_precision
+from .repeat import asked_counts, assign_repeatedly, greatest_of_each
 
 __all__ = ['TransportPlan', 'WeightedPairs', 'hard_weights']
 
@@ -211,8 +211,9 @@ class TransportPlan:
     def best_prediction(self) -> Tensor:
         """Hard view: each ground truth takes its heaviest prediction.
 
-        A prediction that is the best of several ground truths goes to the
-        one that gives it the most weight.
+        One with the mass of k predictions takes its k heaviest. A prediction
+        that is the best of several ground truths goes to the one that gives
+        it the most weight.
 
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
@@ -220,8 +221,8 @@ class TransportPlan:
         weights = self.foreground
         if 0 in weights.shape:
             return self._all_background()
-        best = torch.zeros_like(weights).scatter_(
-            1, weights.argmax(1, keepdim=True), 1.0
+        best = greatest_of_each(
+            weights, asked_counts(self.pred_mass, self.gt_mass)
         )
         mass, column = (weights * best).max(2)
         return column.masked_fill(mass == 0, BACKGROUND)
@@ -229,16 +230,17 @@ class TransportPlan:
     def one_to_one(self) -> Tensor:
         """Hard view: the one-to-one matching of the greatest total weight.
 
-        Every ground truth gets one prediction of its own as long as there
-        are enough of them. Solved on the CPU by lapx or SciPy.
+        Every ground truth gets one prediction of its own, or k if it has
+        the mass of k, as long as there are enough of them. Solved on the CPU
+        by lapx or SciPy.
 
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
         """
-        image, prediction, ground_truth = assign_one_to_one(
+        image, prediction, ground_truth = assign_repeatedly(
             (self.background.unsqueeze(1) - self.foreground.mT).mT,
             self.pred_mass > 0,
-            self.gt_mass[:, :-1] > 0,
+            asked_counts(self.pred_mass, self.gt_mass),
         )
         indices = self._all_background()
         indices[image, prediction] = ground_truth

@@ -29,12 +29,15 @@ class Bounds(NamedTuple):
         finite_padding (bool): The costs in the padding are finite.
         num_preds (tuple[int, ...], optional): Numbers of predictions with
             mass.
+        excludes (bool): A cost of infinity excludes a pair: it gets no mass,
+            exactly. Every row and column with mass has another entry.
     """
 
     max_cost: float = math.inf
     mass_ratio: float = math.inf
     finite_padding: bool = False
     num_preds: tuple[int, ...] | None = None
+    excludes: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +51,17 @@ class MatchingProblem:
         \alpha = \tfrac{1}{N} [1, \dots, 1], \qquad
         \beta = \tfrac{1}{N} [1, \dots, 1, N - n].
 
-    With more ground truths than predictions the background mass would be
-    negative. The background then has no mass and the ground truths share the
-    mass of the predictions evenly, :math:`\beta_j = 1 / n`.
+    A ground truth may ask for the mass of :math:`k_j` predictions instead of
+    one, :math:`\beta_j = k_j / N`; the background has the rest, :math:`(N -
+    \sum_j k_j) / N`. Where they ask for more than there is, the background
+    has no mass and the ground truths share that of the predictions in
+    proportion, :math:`\beta_j = k_j / \sum_j k_j`.
 
     An entry of mass zero is padding: whatever its costs hold (NaN included),
     it receives no mass and changes nothing elsewhere. Any other cost that is
     NaN or infinite is replaced by twice the greatest finite magnitude of its
-    image: such a pair is the last to be matched.
+    image: such a pair is the last to be matched. With ``bounds.excludes`` a
+    pair that costs infinity is not matched at all.
 
     Args:
         cost (Tensor): (B, N, M + 1), any floating dtype; half precision is
@@ -63,6 +69,16 @@ class MatchingProblem:
         pred_mass (Tensor): (B, N), :math:`\alpha`, zero for padding.
         gt_mass (Tensor): (B, M + 1), :math:`\beta`, zero for padding.
         bounds (Bounds): What is known of the numbers. Defaults to nothing.
+        gt_range (Tensor, optional): (2, B, M + 1) least and greatest mass of
+            ground truths and background; deviations from it cost what tau2
+            says, between there is no constraint:
+
+            .. math::
+                \tau_2 \min_{l_j \leq \beta_j \leq h_j}
+                \mathrm{KL}(P^\top 1 | \beta).
+
+            The least may be 0, the greatest infinity; of ``gt_mass`` it then
+            only counts what is zero. Defaults to None, a fixed mass.
 
     Raises:
         TypeError: If an argument is not a floating tensor.
@@ -73,6 +89,7 @@ class MatchingProblem:
     pred_mass: Tensor
     gt_mass: Tensor
     bounds: Bounds = field(default_factory=Bounds)
+    gt_range: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ('cost', 'pred_mass', 'gt_mass'):
@@ -97,6 +114,14 @@ class MatchingProblem:
                     f'{tuple(getattr(self, name).shape)}'
                 )
         dtype = _solver_dtype(self.cost)
+        if self.gt_range is not None:
+            if tuple(self.gt_range.shape) != (2, B, columns):
+                raise ValueError(
+                    f'gt_range must be {(2, B, columns)}, least and greatest '
+                    f'masses, got {_describe(self.gt_range)}'
+                )
+            bounds = self.gt_range.detach().to(dtype).contiguous()
+            object.__setattr__(self, 'gt_range', bounds)
         for name in ('cost', 'pred_mass', 'gt_mass'):
             value = getattr(self, name).detach().to(dtype)
             object.__setattr__(self, name, value)
@@ -109,6 +134,9 @@ class MatchingProblem:
         # Even without mass the background cost is a threshold.
         no_row = self.pred_mass == 0
         clean[..., -1] = self.cost[..., -1].masked_fill(no_row, 0.0)
+        if self.bounds.excludes:
+            finite = replace_non_finite(clean.masked_fill(clean.isinf(), 0.0))
+            return torch.where(clean.isinf(), clean, finite)
         return replace_non_finite(clean)
 
     @classmethod
@@ -241,8 +269,12 @@ class MatchingProblem:
         pred_valid: Tensor,
         max_cost: float = math.inf,
         num_preds: Sequence[int] | None = None,
+        num_candidates: Tensor | None = None,
+        asked: float | Tensor = 1.0,
+        most_asked: int | None = 1,
+        at_most: float | Tensor | None = None,
     ) -> MatchingProblem:
-        """Adds the masses of Prop. 1 to finite costs.
+        """Adds masses to finite costs; those of Prop. 1 by default.
 
         Args:
             cost (Tensor): (B, N, M + 1) finite float32 or float64 costs,
@@ -254,31 +286,78 @@ class MatchingProblem:
                 inf.
             num_preds (Sequence[int], optional): Numbers of predictions that
                 take part, where they are known. Defaults to None.
+            num_candidates (Tensor, optional): (B, M) how many predictions
+                each ground truth may be matched to; other pairs cost
+                infinity. None asks for more. Defaults to None, all finite.
+            asked (float | Tensor): How many predictions a ground truth asks
+                for, :math:`k_j`: one number, or (B, M). Defaults to 1.
+            most_asked (int, optional): What ``asked`` does not exceed, if it
+                is whole numbers; None if it may not be. Defaults to 1.
+            at_most (float | Tensor, optional): With it ``asked`` is what a
+                ground truth gets at least, this what it gets at most: one
+                number, infinity too, or (B, M). Defaults to None.
 
         Returns:
             MatchingProblem: The problem.
         """
         n_pred = pred_valid.sum(1, keepdim=True).to(cost.dtype)
-        n_gt = gt_valid.sum(1, keepdim=True).to(cost.dtype)
+        wanted = gt_valid.to(cost.dtype) * asked
+        if num_candidates is not None:
+            wanted = torch.minimum(wanted, num_candidates.to(wanted))
+        n_wanted = wanted.sum(1, keepdim=True)
         unit = 1 / n_pred.clamp(min=1)
-        share = (n_pred > 0) / torch.maximum(n_pred, n_gt).clamp(min=1)
-        background_mass = (n_pred - n_gt).clamp(min=0) * unit
+        share = (n_pred > 0) / torch.maximum(n_pred, n_wanted).clamp(min=1)
+        background_mass = (n_pred - n_wanted).clamp(min=0) * unit
+        gt_mass = torch.cat((wanted * share, background_mass), dim=1)
+        gt_range = None
+        if at_most is not None:
+            greatest = torch.where(gt_valid, at_most, 0.0).to(cost.dtype)
+            if num_candidates is not None:
+                greatest = torch.minimum(greatest, num_candidates.to(wanted))
+            rest = (n_pred - greatest.sum(1, keepdim=True)).clamp(min=0)
+            most = torch.cat((greatest * unit, background_mass), dim=1)
+            least = torch.cat((wanted * share, rest * unit), dim=1)
+            gt_range = torch.stack((least, torch.maximum(least, most)))
+            gt_mass = torch.minimum(gt_range[1], torch.maximum(unit, least))
+        ratio = math.inf
+        if most_asked is not None:
+            N, columns = cost.shape[1:]
+            ratio = float(max(N, columns * most_asked, 1))
+            # The first scalings may be that far from what a range asks for.
+            ratio *= columns**2 if at_most is not None else 1
         return cls(
             cost=cost,
             pred_mass=pred_valid * unit,
-            gt_mass=torch.cat((gt_valid * share, background_mass), dim=1),
+            gt_mass=gt_mass,
             bounds=Bounds(
                 max_cost=max_cost,
-                mass_ratio=float(max(*cost.shape[1:], 1)),
+                mass_ratio=ratio,
                 finite_padding=True,
                 num_preds=None if num_preds is None else tuple(num_preds),
+                excludes=num_candidates is not None,
             ),
+            gt_range=gt_range,
         )
 
     @property
     def num_preds(self) -> Tensor:
         """(B,) Number of predictions with mass, the paper's N_p."""
         return (self.pred_mass > 0).sum(1).to(self.cost.dtype)
+
+    def check_fixed_mass(self) -> None:
+        """Raises ValueError for ranges, which exact matchers do not take."""
+        if self.gt_range is not None:
+            raise ValueError(
+                'a range of masses needs the scaling algorithm: give '
+                'epsilon > 0, or masses without gt_range'
+            )
+
+    @property
+    def finite_cost(self) -> Tensor:
+        """The cost, zero for pairs that are excluded."""
+        if not self.bounds.excludes:
+            return self.cost
+        return self.cost.masked_fill(self.cost.isinf(), 0.0)
 
     @property
     def padding(self) -> Tensor:

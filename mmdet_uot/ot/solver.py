@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .cheapest import cheapest_predictions
 from .device import can_look, to_device
 from .dual_softmax import dual_softmax
 from .epsilon import EPSILON_RULES, scale_epsilon, support_size
@@ -19,6 +20,7 @@ from .problem import MatchingProblem
 from .scaling.sinkhorn import sinkhorn, solve_scaling
 
 __all__ = [
+    'CheapestSolver',
     'DualSoftmaxSolver',
     'ExactSolver',
     'ScalingSolver',
@@ -117,6 +119,11 @@ class Solver:
     def check(self, tau1: float, tau2: float) -> None:
         """Raises ValueError if there is no solution for tau1 and tau2."""
 
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether masses may be ranges."""
+        return False
+
 
 @dataclass(frozen=True)
 class ExactSolver(Solver):
@@ -151,6 +158,21 @@ class TwoStageSolver(Solver):
     ) -> TransportPlan:
         """See :class:`Solver`."""
         return two_stage(problem)
+
+
+@dataclass(frozen=True)
+class CheapestSolver(Solver):
+    """SimOTA's and TAL's matching, see :func:`cheapest_predictions`."""
+
+    def __call__(
+        self,
+        problem: MatchingProblem,
+        tau1: float,
+        tau2: float,
+        overwrite_cost: bool = False,
+    ) -> TransportPlan:
+        """See :class:`Solver`."""
+        return cheapest_predictions(problem)
 
 
 @dataclass(frozen=True)
@@ -273,6 +295,11 @@ class ScalingSolver(_RegularisedSolver):
                 f'{self.num_iters!r}'
             )
         Numbers(1.0, relaxation=self.relaxation, tol=self.tol)  # in range
+
+    @property
+    def takes_ranges(self) -> bool:
+        """See :class:`Solver`."""
+        return True
 
     @property
     def copies(self) -> int:  # type: ignore[override]

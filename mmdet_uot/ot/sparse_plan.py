@@ -7,8 +7,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from .assignment import assign_one_to_one
+from .device import may_hold
 from .plan import BACKGROUND, TransportPlan, WeightedPairs
+from .repeat import asked_counts, assign_repeatedly
 
 __all__ = ['SparsePlan']
 
@@ -153,6 +154,8 @@ class SparsePlan(TransportPlan):
 
     def best_prediction(self) -> Tensor:
         """See :meth:`TransportPlan.best_prediction`."""
+        if may_hold(asked_counts(self.pred_mass, self.gt_mass) > 1):
+            return super().best_prediction()
         mass, column = self.matched.mass, self._column
         top = mass.new_zeros(self.gt_mass.numel())
         top.scatter_reduce_(0, column, mass, 'amax')
@@ -168,15 +171,17 @@ class SparsePlan(TransportPlan):
     def one_to_one(self) -> Tensor:
         """See :meth:`TransportPlan.one_to_one`.
 
-        Beside the predictions that have pairs, as many of the others as there
-        are ground truths can matter: those that lose the least weight.
+        Beside the predictions that have pairs, as many of the others as are
+        asked for can matter: those that lose the least weight.
         """
         B, N, columns = self.shape
         places = self._row.new_zeros((B, N), dtype=torch.bool)
         places.view(-1)[self._row] = True
         live = self.pred_mass > 0
+        asked = asked_counts(self.pred_mass, self.gt_mass)
+        most = int(asked.sum(1).max()) if B else 0
         cheap = self.background.masked_fill(places | ~live, torch.inf)
-        spare = cheap.topk(min(columns - 1, N), dim=1, largest=False).indices
+        spare = cheap.topk(min(most, N), dim=1, largest=False).indices
         places.scatter_(1, spare, True)
         places &= live
 
@@ -189,10 +194,10 @@ class SparsePlan(TransportPlan):
         place = index[row, own]
         price.mT[row, place] = self.background[row, own].unsqueeze(1)
         price[image, ground_truth, index[image, prediction]] -= mass
-        taken, compact, matched = assign_one_to_one(
+        taken, compact, matched = assign_repeatedly(
             price.mT,
             torch.arange(n, device=counts.device) < counts.unsqueeze(1),
-            self.gt_mass[:, :-1] > 0,
+            asked,
         )
         back = own.new_zeros((B, n))
         back[row, place] = own

@@ -26,6 +26,10 @@ SAME = {
         dict(solver=dict(epsilon0=0.3, epsilon_rule='log_n', num_iters=7)),
         dict(epsilon0=0.3, epsilon_rule='log_n', num_iters=7),
     ),
+    'relaxation': (
+        dict(mass=HARD, solver=dict(relaxation=1.8, tol=1e-3)),
+        dict(**HARD, relaxation=1.8, tol=1e-3),
+    ),
     'an exact solver': (
         dict(mass=HARD, solver=dict(type='ExactSolver')),
         dict(preset='hungarian'),

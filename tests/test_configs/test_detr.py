@@ -8,6 +8,8 @@ from mmdet.testing import demo_mm_inputs
 
 from mmdet_uot import assigners, heads
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAMES = sorted(
     path.stem for path in CONFIGS.glob('*.py') if 'ssd' not in path.stem

@@ -15,6 +15,8 @@ from mmengine.runner import save_checkpoint
 
 from mmdet_uot.heads import UOTSSDHead
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.glob('ssd*.py'))
 # Beyond the paper: other costs.

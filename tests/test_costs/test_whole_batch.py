@@ -31,6 +31,12 @@ BATCHED = [
     dict(type='GaussianWassersteinCost', unit='pixel', constant=40.0),
     dict(type='OneMinusProbCost', use_sigmoid=False, weight=1.5),
     dict(type='OneMinusProbCost', use_sigmoid=True, weight=1.5),
+    dict(type='NegLogIoUCost', weight=1.5),
+    dict(type='AlignmentCost', alpha=0.5, beta=2.0),
+    dict(type='BinaryClassCost', weight=1.5),
+    dict(type='FocalClassCost', gamma=1.5),
+    dict(type='PositionModulatedCost', weight=2.0),
+    dict(type='PowerCost', cost=dict(type='IoUCost'), power=1.5),
 ]
 IMAGE_BY_IMAGE = [
     dict(type='FocalLossCost', binary_input=True, weight=2.0),

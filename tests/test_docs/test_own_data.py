@@ -17,6 +17,8 @@ from mmengine.registry import DefaultScope
 
 import mmdet_uot  # noqa: F401, a config begins with mmdet_uot::
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / 'docs/own_data.md').read_text()
 # A file stands in a block of its own after the sentence that names it.

@@ -400,3 +400,10 @@ def test_what_cannot_be_scheduled_is_an_error(assigner, hook, message):
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         HOOKS.build(dict(type='MatchingScheduleHook', **options))
+
+
+def test_ground_truths_ask_for_less_and_less(make_runner):
+    runner = make_runner([dict(gt_mass=(4, 1))])
+    runner.train()
+    masses = [mass.gt_mass for mass, _ in runner.model.matchers[::ITERS]]
+    assert masses == [4, 3, 2, 1]

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from mmdet_uot.hooks import ReproducibleResumeHook
 
+pytestmark = pytest.mark.slow
+
 
 def draw():
     return random.random(), np.random.rand(), torch.rand(()).item()

@@ -11,6 +11,8 @@ from mmdet_uot.assigners import match_batch
 from mmdet_uot.losses import box_pairs
 from mmdet_uot.ot import TransportPlan
 
+pytestmark = pytest.mark.slow
+
 SSD_SHAPES = [(38, 38), (19, 19), (10, 10), (5, 5), (3, 3), (1, 1)]
 
 

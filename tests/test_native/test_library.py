@@ -13,6 +13,8 @@ from mmdet_uot.native import can_read, library
 from mmdet_uot.native.sources import source_hash
 from mmdet_uot.ot import MatchingProblem, sinkhorn
 
+pytestmark = pytest.mark.slow
+
 FORK = """
 import os
 import torch

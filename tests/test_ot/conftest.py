@@ -6,7 +6,18 @@ import torch
 from mmdet_uot.native import library
 from mmdet_uot.ot.scaling import compiled, sinkhorn, sparse
 
-SOLVERS = ('torch', 'compiled', 'sparse') if library() else ('torch',)
+# In a hurry that which users have; the others are slow in their number.
+SOLVERS = (
+    (
+        'sparse',
+        *(
+            pytest.param(x, marks=pytest.mark.slow)
+            for x in ('torch', 'compiled')
+        ),
+    )
+    if library()
+    else ('torch',)
+)
 
 # Which of the backends do not take part.
 LEFT_OUT = {

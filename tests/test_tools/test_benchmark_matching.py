@@ -19,6 +19,8 @@ from mmdet.registry import TASK_UTILS
 
 from mmdet_uot.ot import hungarian, sinkhorn, two_stage
 
+pytestmark = pytest.mark.slow
+
 IMAGES = 2
 CPU = torch.device('cpu')
 

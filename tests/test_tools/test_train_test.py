@@ -14,6 +14,8 @@ from mmengine.runner import ValLoop
 
 from mmdet_uot import _tools
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',

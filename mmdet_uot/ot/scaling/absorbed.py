@@ -63,7 +63,7 @@ def solve(
         TransportPlan: With potentials and marginal error.
     """
     scaling = Scaling(problem, numbers)
-    if numbers.is_plain:
+    if numbers.is_plain and problem.gt_range is None:
         _iterate(scaling, bound_moves(problem, numbers), numbers.num_iters)
     else:
         _iterate_relaxed(scaling, numbers)
@@ -98,7 +98,7 @@ def _iterate(scaling: Scaling, moves: Moves, num_iters: int) -> None:
 
 
 def _iterate_relaxed(scaling: Scaling, numbers: Numbers) -> None:
-    """Runs iterations whose moves have no bound, all in the log domain."""
+    """Runs iterations without a bound of their moves, in the log domain."""
     for done in range(numbers.num_iters):
         moved = scaling.log_iteration(numbers.step(done))
         left = moved * (numbers.num_iters - 1 - done)

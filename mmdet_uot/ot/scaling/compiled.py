@@ -24,6 +24,7 @@ class _Arguments(ctypes.Structure):
         ('cost_column_stride', ctypes.c_int64),
         ('pred_mass', ctypes.c_void_p),
         ('gt_mass', ctypes.c_void_p),
+        ('gt_range', ctypes.c_void_p),
         ('epsilon', ctypes.c_void_p),
         ('tau1', ctypes.c_double),
         ('tau2', ctypes.c_double),
@@ -69,6 +70,7 @@ def solve(
     B, columns, N = cost.shape
     pred_mass = problem.pred_mass.contiguous()
     gt_mass = problem.gt_mass.contiguous()
+    gt_range = problem.gt_range
     epsilons = epsilons.expand(B).contiguous()
     in_place = overwrite_cost and cost.is_contiguous()
     weights = cost if in_place else cost.new_empty((B, columns, N))
@@ -88,6 +90,7 @@ def solve(
             *cost.stride()[:2],
             pred_mass.data_ptr(),
             gt_mass.data_ptr(),
+            None if gt_range is None else gt_range.data_ptr(),
             epsilons.data_ptr(),
             numbers.tau1,
             numbers.tau2,

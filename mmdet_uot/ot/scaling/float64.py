@@ -73,7 +73,13 @@ def solve(
         row_sum = torch.baddbmm(tiny, v, kernel)
         u = _update(alpha, row_sum, power1)
         column_sum = torch.baddbmm(tiny, u, kernel.mT)
-        v = _update(beta, column_sum, power2)
+        if problem.gt_range is None:
+            v = _update(beta, column_sum, power2)
+        else:
+            least, most = (
+                problem.gt_range.unsqueeze(2) / column_sum
+            ) ** power2
+            v = torch.minimum(least.clamp_(min=1.0), most).mul_(gt_live)
 
     plan = kernel.mul_(u).mul_(v.mT)
     sent = plan.sum(1, keepdim=True)

@@ -85,4 +85,4 @@ def _largest_cost(problem: MatchingProblem) -> float:
     if math.isfinite(largest) or not can_look(problem.cost):
         return largest
     # The memory behind the costs is contiguous in this order.
-    return max(abs(float(end)) for end in problem.cost.mT.aminmax())
+    return max(abs(float(end)) for end in problem.finite_cost.mT.aminmax())

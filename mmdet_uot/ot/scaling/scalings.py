@@ -69,7 +69,12 @@ class Scaling:
             problem.pred_mass, num_preds, numbers.tau1, epsilon, dtype
         )
         self.gt = _Side(
-            problem.gt_mass, num_preds, numbers.tau2, epsilon, dtype
+            problem.gt_mass,
+            num_preds,
+            numbers.tau2,
+            epsilon,
+            dtype,
+            problem.gt_range,
         )
         # Keeps sums positive where every scaling has vanished.
         self.tiny = self.kernel.new_full((1, 1, 1), torch.finfo(dtype).tiny)
@@ -159,10 +164,11 @@ class Scaling:
         for part in self._parts():
             chunk = weights[part].mul_(self.pred.factor[part])
             received.append(chunk.sum(2, keepdim=True).mT)
-        # The last half-step once more, with sums exact to the last digits.
-        before, total = self.gt.factor, torch.cat(received) + self.tiny
-        self.gt.update(total)
-        self.gt.factor = self.gt.factor.where(total.isfinite(), before)
+        if self.gt.log_range is None:
+            # The last half-step once more, its sums exact to the last digits.
+            before, total = self.gt.factor, torch.cat(received) + self.tiny
+            self.gt.update(total)
+            self.gt.factor = self.gt.factor.where(total.isfinite(), before)
         most = torch.finfo(weights.dtype).max
         for part in self._parts():
             chunk = weights[part].mul_(self.gt.factor[part].mT)
@@ -206,7 +212,13 @@ class Scaling:
 
     def _fill_kernel(self, part: slice, exponent: Tensor) -> None:
         """exp of the exponents of some images; overwrites them."""
-        torch.exp(self._floored(exponent), out=self.kernel[part])
+        kernel = self.kernel[part]
+        if not self.problem.bounds.excludes:
+            torch.exp(self._floored(exponent), out=kernel)
+            return
+        excluded = exponent.isneginf()
+        torch.exp(self._floored(exponent), out=kernel)
+        kernel.masked_fill_(excluded, 0.0)
 
     def _floored(self, exponent: Tensor) -> Tensor:
         """In the solver's dtype, not below the floor; overwrites."""
@@ -242,12 +254,18 @@ class _Side:
         tau: float,
         epsilon: float | Tensor,
         dtype: torch.dtype,
+        mass_range: Tensor | None = None,
     ) -> None:
         self.mass = mass.unsqueeze(1) * num_preds
         self.live = self.mass > 0
         self.exponent = 1.0 if math.isinf(tau) else tau / (tau + epsilon)
         self.is_hard = math.isinf(tau)
         self.dtype = dtype
+        self.log_range = None
+        if mass_range is not None:
+            # Finite, so that tau = 0 can be multiplied with it.
+            log_range = (mass_range.double().unsqueeze(2) * num_preds).log()
+            self.log_range = log_range.clamp(_NOTHING, -_NOTHING)
 
     @property
     def log_scaling(self) -> Tensor:
@@ -260,8 +278,12 @@ class _Side:
         return self.exponent
 
     def start_from(self, log_sum: Tensor) -> None:
-        """log x = lambda (log mass - log sum)."""
-        self.refer_to(self.exponent * (self.mass.log() - log_sum))
+        """log x = lambda (log mass - log sum), or what a range makes of it."""
+        if self.log_range is None:
+            self.refer_to(self.exponent * (self.mass.log() - log_sum))
+            return
+        least, most = self.exponent * (self.log_range - log_sum)
+        self.refer_to(torch.minimum(least.clamp(min=0.0), most))
 
     def refer_to(self, log_scaling: Tensor) -> None:
         """Makes a scaling the reference, and the scaling equal to it."""

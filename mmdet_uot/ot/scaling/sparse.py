@@ -37,6 +37,7 @@ class _Problem(ctypes.Structure):
         ('gt_boxes', ctypes.c_void_p),
         ('pred_mass', ctypes.c_void_p),
         ('gt_mass', ctypes.c_void_p),
+        ('gt_range', ctypes.c_void_p),
         ('epsilon', ctypes.c_void_p),
         ('tau1', ctypes.c_double),
         ('tau2', ctypes.c_double),
@@ -97,6 +98,7 @@ def solve(
     return _solve(
         problem.pred_mass,
         problem.gt_mass,
+        problem.gt_range,
         numbers,
         background_cost=cost[:, -1].data_ptr(),
         background_image_stride=cost.stride(0),
@@ -112,6 +114,7 @@ def solve_overlaps(
     background_cost: Tensor,
     pred_mass: Tensor,
     gt_mass: Tensor,
+    gt_range: Tensor | None,
     numbers: Numbers,
 ) -> SparsePlan | None:
     """Solves the problem of the costs 1 - IoU without making them.
@@ -125,6 +128,7 @@ def solve_overlaps(
         background_cost (Tensor): (B, N) float32; may repeat one image.
         pred_mass (Tensor): (B, N) float32.
         gt_mass (Tensor): (B, M + 1) float32.
+        gt_range (Tensor, optional): (2, B, M + 1) float32.
         numbers (Numbers): See :class:`Numbers`.
 
     Returns:
@@ -144,6 +148,7 @@ def solve_overlaps(
     return _solve(
         pred_mass,
         gt_mass,
+        gt_range,
         numbers,
         background_cost=background_cost.data_ptr(),
         background_image_stride=background_cost.stride(0),
@@ -154,7 +159,11 @@ def solve_overlaps(
 
 
 def _solve(
-    pred_mass: Tensor, gt_mass: Tensor, numbers: Numbers, **costs: int
+    pred_mass: Tensor,
+    gt_mass: Tensor,
+    gt_range: Tensor | None,
+    numbers: Numbers,
+    **costs: int,
 ) -> SparsePlan | None:
     (B, N), columns = pred_mass.shape, gt_mass.shape[1]
     asked = pred_mass.contiguous(), gt_mass.contiguous()
@@ -168,6 +177,7 @@ def _solve(
     arguments = _Problem(
         pred_mass=asked[0].data_ptr(),
         gt_mass=asked[1].data_ptr(),
+        gt_range=None if gt_range is None else gt_range.data_ptr(),
         epsilon=epsilon.data_ptr(),
         tau1=numbers.tau1,
         tau2=numbers.tau2,

@@ -38,9 +38,10 @@ def accepts(problem: MatchingProblem, numbers: Numbers) -> bool:
 
     So it is for float32 costs on a GPU with Triton, outside of a trace, and
     up to 2**17 entries per image, where the columns are counted as the next
-    power of two: 900 predictions and 127 ground truths.
+    power of two: 900 predictions and 127 ground truths. Not for ranges of
+    masses.
     """
-    if _failures or not numbers.is_plain:
+    if _failures or not numbers.is_plain or problem.gt_range is not None:
         return False
     return _fits(problem.cost) and _kernel() is not None
 

@@ -9,6 +9,10 @@ from reproduction.catalogue import ITERATIONS, TRAININGS
 from reproduction.job import load_config
 from reproduction.runs import SCALES
 
+from mmdet_uot.assigners import PlanAssigner
+
+pytestmark = pytest.mark.slow
+
 INF = math.inf
 
 
@@ -24,9 +28,11 @@ def settings(name, scale):
     for row in TRAININGS[name].at(scale):
         assigner = assigner_of(row.run, scale)
         kind = type(assigner).__name__
-        matcher = getattr(assigner, 'matcher', None)
-        numbers = matcher and (matcher.tau1, matcher.tau2, matcher.num_iters)
-        found.append((kind, *(numbers or ())))
+        numbers = ()
+        if isinstance(assigner, PlanAssigner):
+            mass, solver = assigner.mass, assigner.solver
+            numbers = mass.tau1, mass.tau2, solver.num_iters
+        found.append((kind, *numbers))
     return found
 
 

@@ -1,0 +1,171 @@
+"""Which pairs may be matched at all, registered in ``TASK_UTILS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+from .._options import check_choice
+from ..inputs.match_batch import MatchBatch
+from .pairs import overlaps
+
+__all__ = [
+    'AnyCandidate',
+    'Candidates',
+    'CenterRegion',
+    'IoUAbove',
+    'InsideBox',
+    'build_candidates',
+]
+
+# (B, M, N) bool of a batch; what the padding holds does not matter.
+Candidates = Callable[[MatchBatch], Tensor]
+
+_PRIORS = ('points', 'boxes')
+
+
+class _ByPriors:
+    """A rule about where the prior of a prediction lies.
+
+    Args:
+        priors (str): What ``priors`` holds: ``'points'`` (x, y, stride,
+            stride), as in YOLOX and RTMDet, or ``'boxes'`` xyxy, of which the
+            centre counts, as in TOOD and SSD. Defaults to ``'points'``.
+    """
+
+    def __init__(self, *, priors: str = 'points') -> None:
+        check_choice('priors', priors, _PRIORS)
+        self.priors = priors
+
+    def points(self, batch: MatchBatch) -> tuple[Tensor, Tensor]:
+        """(B, 1, N) coordinates x and y."""
+        x, y = batch.priors[..., :2].unsqueeze(1).unbind(-1)
+        if self.priors == 'boxes':
+            right, bottom = batch.priors[..., 2:4].unsqueeze(1).unbind(-1)
+            x, y = (x + right) / 2, (y + bottom) / 2
+        return x, y
+
+
+@TASK_UTILS.register_module()
+class InsideBox(_ByPriors):
+    """The prior of the prediction lies in the box of the ground truth.
+
+    Args:
+        margin (float): In pixels; it must be more than this from all sides.
+            Defaults to 0.
+        priors (str): ``'points'`` or ``'boxes'``. Defaults to ``'points'``.
+    """
+
+    def __init__(self, *, margin: float = 0.0, priors: str = 'points') -> None:
+        super().__init__(priors=priors)
+        self.margin = margin
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        x, y = self.points(batch)
+        left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
+        inside = x - left > self.margin
+        inside &= y - top > self.margin
+        inside &= right - x > self.margin
+        return inside.logical_and_(bottom - y > self.margin)
+
+
+@TASK_UTILS.register_module()
+class CenterRegion(_ByPriors):
+    """The prior lies near the centre of the ground truth.
+
+    Args:
+        radius (float): Half the side of the region, in strides. Defaults to
+            2.5, as in SimOTA and OTA.
+        sides (float): For ``priors='boxes'`` the side of a box as a multiple
+            of its stride, such as 8 for TOOD's anchors. Defaults to 1.
+        priors (str): ``'points'`` or ``'boxes'``. Defaults to ``'points'``.
+    """
+
+    def __init__(
+        self,
+        *,
+        radius: float = 2.5,
+        sides: float = 1.0,
+        priors: str = 'points',
+    ) -> None:
+        super().__init__(priors=priors)
+        self.radius, self.sides = radius, sides
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        x, y = self.points(batch)
+        reach = batch.priors[..., 2:4].unsqueeze(1)
+        if self.priors == 'boxes':
+            reach = (reach - batch.priors[..., :2].unsqueeze(1)) / self.sides
+        reach_x, reach_y = (self.radius * reach).unbind(-1)
+        left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
+        near = (x - (left + right) / 2).abs_() < reach_x
+        return near.logical_and_((y - (top + bottom) / 2).abs_() < reach_y)
+
+
+@TASK_UTILS.register_module()
+class IoUAbove:
+    """The IoU of prediction and ground truth exceeds a threshold.
+
+    Args:
+        threshold (float): In [0, 1). Defaults to 0: the boxes overlap.
+    """
+
+    def __init__(self, *, threshold: float = 0.0) -> None:
+        self.threshold = threshold
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        return overlaps(batch, 'iou') > self.threshold
+
+
+@TASK_UTILS.register_module()
+class AnyCandidate:
+    """At least one of several rules holds.
+
+    Args:
+        rules (Sequence[dict]): Their configs.
+    """
+
+    def __init__(self, *, rules: Sequence[dict]) -> None:
+        self.rules: list[Candidates] = [TASK_UTILS.build(x) for x in rules]
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        first, *others = (rule(batch) for rule in self.rules)
+        for other in others:
+            first = first | other
+        return first
+
+
+def build_candidates(
+    option: dict | Sequence[dict] | None,
+) -> Candidates | None:
+    """One rule from the config of one, or of several that must all hold.
+
+    Raises:
+        TypeError: If it is no config, nor a sequence of them.
+    """
+    if option is None:
+        return None
+    configs = [option] if isinstance(option, dict) else option
+    if not isinstance(configs, Sequence) or not all(
+        isinstance(config, dict) for config in configs
+    ):
+        raise TypeError(
+            'candidates must be the config of a rule, such as '
+            f"dict(type='InsideBox'), or a sequence of them, got {option!r}"
+        )
+    rules: list[Any] = [TASK_UTILS.build(config) for config in configs]
+
+    def all_hold(batch: MatchBatch) -> Tensor:
+        first, *others = (rule(batch) for rule in rules)
+        for other in others:
+            first = first & other
+        return first
+
+    return all_hold

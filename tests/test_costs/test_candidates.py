@@ -1,0 +1,109 @@
+"""Pairs outside of the candidates take no mass."""
+
+import re
+
+import pytest
+import torch
+from helpers.grids import grid_image
+from mmdet.models.task_modules.assigners import SimOTAAssigner
+from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import bbox_overlaps
+
+from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.inputs.from_instances import InstanceBatch
+
+IN_BOX = dict(type='InsideBox')
+IN_CENTER = dict(type='CenterRegion', radius=2.5)
+close = torch.testing.assert_close
+
+
+def rule(config, preds, gts):
+    batch = InstanceBatch([preds], [gts], None)
+    return TASK_UTILS.build(config)(batch)[0].mT
+
+
+def test_regions_are_those_of_sim_ota():
+    preds, gts = grid_image('yolox', seed=0)
+    stock = SimOTAAssigner(center_radius=2.5)
+    either, both = stock.get_in_gt_and_in_center_info(preds.priors, gts.bboxes)
+    inside, near = rule(IN_BOX, preds, gts), rule(IN_CENTER, preds, gts)
+    assert torch.equal((inside & near)[either], both)
+    one = rule(
+        dict(type='AnyCandidate', rules=[IN_BOX, IN_CENTER]), preds, gts
+    )
+    assert torch.equal(one.any(1), either)
+    assert 0 < one.sum() < one.numel()
+
+
+def test_regions_of_anchors_are_those_of_their_centres():
+    preds, gts = grid_image('tood', seed=0)
+    boxes = rule(dict(IN_BOX, priors='boxes'), preds, gts)
+    near = rule(dict(IN_CENTER, priors='boxes', sides=8), preds, gts)
+    low, high = preds.priors.split(2, 1)
+    preds.priors = torch.cat(((low + high) / 2, (high - low) / 8), 1)
+    assert torch.equal(boxes, rule(IN_BOX, preds, gts))
+    assert torch.equal(near, rule(IN_CENTER, preds, gts))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(preset='balanced', gt_mass=5),
+        dict(preset='hungarian', gt_mass=2),
+        dict(preset='closest_ground_truth', background_cost=0.99),
+        dict(preset='ssd_two_stage'),
+        dict(preset='softmax_over_predictions'),
+        dict(preset='dual_softmax'),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('scaling', ['unit', 'image_max', 'none'])
+def test_no_mass_outside_and_none_for_whom_there_is_nobody(options, scaling):
+    images = [
+        grid_image('yolox', seed, num_gts=2 + 3 * seed) for seed in (0, 2)
+    ]
+    preds, gts = zip(*images, strict=True)
+    assigner = UOTAssigner(
+        candidates=[IN_BOX, dict(type='IoUAbove', threshold=0.1)],
+        cost_scaling=scaling,
+        **options,
+    )
+    plan = assigner.match(preds, gts)
+    for image, (pred, gt) in enumerate(images):
+        ious = bbox_overlaps(pred.bboxes, gt.bboxes)
+        allowed = (ious > 0.1) & rule(IN_BOX, pred, gt)
+        weights = plan.foreground[image, :, : len(gt)]
+        assert not weights[~allowed].any()
+        assert weights.isfinite().all()
+        assert weights.sum() > 0
+        has_some = allowed.any(0)
+        assert not has_some[-1]
+        asked = torch.minimum(
+            torch.tensor(float(options.get('gt_mass', 1))), allowed.sum(0)
+        )
+        close(plan.gt_mass[image, : len(gt)] * len(pred), asked)
+
+
+def test_objects_without_candidates_change_nothing_for_others():
+    preds, gts = grid_image('yolox', seed=1)
+    assigner = UOTAssigner(preset='balanced', candidates=IN_BOX)
+    with_it = assigner.match([preds], [gts])
+    without = assigner.match([preds], [gts[:-1]])
+    close(with_it.weights[0, :, :-2], without.weights[0, :, :-1])
+    close(with_it.background, without.background)
+
+
+def test_queries_have_no_priors(draw):
+    assigner = UOTAssigner(candidates=IN_BOX)
+    with pytest.raises(ValueError, match='queries of a decoder are not'):
+        assigner.match_layers(
+            draw.rand(1, 1, 4, 5), draw.rand(1, 1, 4, 4), [draw.gts(2)], [{}]
+        )
+
+
+@pytest.mark.parametrize('option', ['InsideBox', 3, ['InsideBox']])
+def test_wrong_candidates_are_named(option):
+    message = re.escape("dict(type='InsideBox'), or a sequence of them, got")
+    with pytest.raises(TypeError, match=message):
+        UOTAssigner(candidates=option)
