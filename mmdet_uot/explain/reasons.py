@@ -105,7 +105,8 @@ def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
     given = cost.background_cost
     # Beyond the cost of pairs that have nothing in common lies little use.
     step = _STEP if question.problem.cost.numel() < _LARGE else 5 * _STEP
-    most = float(question.problem.cost[0, :, :-1].amax().item())
+    costs = question.problem.cost[0, :, :-1]
+    most = float(costs.masked_fill(costs.isinf(), 0.0).amax())
     if isinstance(given, float):
         first = math.floor(given / step + 1e-6) + 1
         last = math.ceil(max(most, given + 1) / step)

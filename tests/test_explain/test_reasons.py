@@ -22,7 +22,9 @@ def is_served(question, j):
     return plan.gt_marginal[0, j] >= ENOUGH * asked
 
 
-@pytest.mark.parametrize('name', ['SSD', 'SSD, closest', 'DETR', 'RetinaNet'])
+@pytest.mark.parametrize(
+    'name', ['SSD', 'SSD, closest', 'SSD, candidates', 'DETR', 'RetinaNet']
+)
 def test_the_setting_that_is_named_gives_the_object_its_mass(ask, name):
     question = ask(name)
     named = set()
