@@ -92,7 +92,11 @@ setup(
     license='Apache-2.0',
     keywords='object detection, optimal transport, label assignment',
     packages=find_packages(include=['mmdet_uot', 'mmdet_uot.*']),
-    package_data={'mmdet_uot': ['py.typed'], 'mmdet_uot.native': ['*.[ch]']},
+    package_data={
+        'mmdet_uot': ['py.typed'],
+        'mmdet_uot.explain': ['page/*'],
+        'mmdet_uot.native': ['*.[ch]'],
+    },
     ext_modules=[LOOPS],
     python_requires='>=3.10',
     install_requires=[
@@ -117,7 +121,12 @@ setup(
             'mmengine>=0.10.7,<1',
         ],
         'exact': ['lapx>=0.11'],
-        'tests': ['hypothesis>=6.100', 'POT>=0.9.6', 'pytest>=8'],
+        'tests': [
+            'hypothesis>=6.100',
+            'POT>=0.9.6',
+            'pytest>=8',
+            'quickjs-ng>=0.17',
+        ],
     },
     cmdclass={'build_py': BuildWithMimFiles},
     classifiers=[

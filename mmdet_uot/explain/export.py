@@ -106,8 +106,10 @@ def numbers_of(question: Question) -> dict[str, Any] | None:
         return None
     assigner = question.assigner
     solver, mass = assigner.solver, assigner.mass
-    if not isinstance(solver, ScalingSolver) or (
-        solver.epsilon_rule == 'support' and solver.epsilon is None
+    if (
+        not isinstance(solver, ScalingSolver)
+        or (solver.epsilon_rule == 'support' and solver.epsilon is None)
+        or mass.has_range
     ):
         return None
     found = solver.numbers(question.problem, mass.tau1, mass.tau2)
@@ -119,6 +121,7 @@ def numbers_of(question: Question) -> dict[str, Any] | None:
         tau2=_plain(mass.tau2),
         background=background.mean().item() if len(background) else 0.0,
         iterations=solver.num_iters,
+        relaxation=solver.relaxation,
     )
 
 
@@ -196,8 +199,11 @@ def _listed(
     if levels is not None:
         fields['level'] = levels[listed].tolist()
     if question.is_ours:
-        cost = question.problem.cost[0]
-        fields['cost'] = _rounded(cost[listed, objects], 4)
+        cost = question.problem.cost[0][listed, objects]
+        fields['cost'] = [
+            [None if math.isinf(value) else value for value in row]
+            for row in _rounded(cost, 4)
+        ]
     terms = {
         name: _rounded(term.gather(1, listed), 3)
         for name, term in _terms(question).items()
@@ -257,6 +263,8 @@ def _problem(
         kept[used] = True
     else:
         kept[:, :-1] |= _is_near(question) & kept[:, :-1].any(1, True)
+    # What may not be matched is no pair.
+    kept &= cost.isfinite()
     kept[used, -1] = True
     row, column = kept[used].nonzero(as_tuple=True)
     costs = cost[used][row, column]

@@ -246,7 +246,7 @@ def _bars(
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(_percent)
     most = max([share for _, share, _ in rows], default=0) or 1e-2
-    axes.set_xlim(0, 1.25 * most)
+    axes.set_xlim(0, 1.4 * most)
     for place, (_, share, count) in enumerate(rows):
         axes.annotate(
             f'{share:.1%} of {count:,.0f}' if color == _VERMILLION

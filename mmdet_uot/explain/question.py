@@ -66,6 +66,11 @@ class Question:
         """Whether the assigner has costs and masses."""
         return isinstance(self.record.assigner, PlanAssigner)
 
+    def count(self, number: int) -> str:
+        """A number of predictions, or of anchors, in words."""
+        noun = 'anchor' if self.record.batch.are_priors else 'prediction'
+        return f'{number} {noun}{"s" * (number != 1)}'
+
     @property
     def assigner(self) -> PlanAssigner:
         """The assigner, one of ours."""

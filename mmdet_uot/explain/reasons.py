@@ -105,7 +105,8 @@ def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
     given = cost.background_cost
     # Beyond the cost of pairs that have nothing in common lies little use.
     step = _STEP if question.problem.cost.numel() < _LARGE else 5 * _STEP
-    most = float(question.problem.cost[0, :, :-1].amax().item())
+    costs = question.problem.cost[0, :, :-1]
+    most = float(costs.masked_fill(costs.isinf(), 0.0).amax())
     if isinstance(given, float):
         first = math.floor(given / step + 1e-6) + 1
         last = math.ceil(max(most, given + 1) / step)
@@ -135,7 +136,7 @@ def _stock(question: Question, j: int) -> Reason:
     count = int(question.answer.counts[j])
     iou = question.ious[j].max().item() if question.ious.shape[1] else 0.0
     return Reason(
-        f'{name} matched {_predictions(count)} to it; the closest has IoU '
+        f'{name} matched {question.count(count)} to it; the closest has IoU '
         f'{iou:.2f}.'
     )
 
@@ -146,12 +147,12 @@ def _enough(question: Question, j: int) -> str:
     many, most = int((weights > _SERVES).sum()), weights.max().item()
     text = f'It gets {answer.got[j]:.2f} of {answer.asked[j]:.2f}'
     text += (
-        f', more than {_SERVES} of each of {_predictions(many)}.'
+        f', more than {_SERVES} of each of {question.count(many)}.'
         if many
-        else f', spread out: at most {most:.2g} of a prediction.'
+        else f', spread out: at most {most:.2g} from one.'
     )
     if answer.counts is not None:
-        text += f' The head gets {_predictions(int(answer.counts[j]))}.'
+        text += f' The head gets {question.count(int(answer.counts[j]))}.'
     return text
 
 
@@ -173,10 +174,10 @@ def _little(
     if not found:
         return Reason(
             f'{text} No background cost, tau2 or number of iterations alone '
-            'gives it its mass: it needs another prediction or anchor.'
+            'gives it its mass: it needs others to match.'
         )
     (setting, after), *others = found
-    text += f' {_serving(after, j, levels)} if {_written(setting)}'
+    text += f' {_serving(question, after, j, levels)} if {_written(setting)}'
     for other, _ in others:
         text += f', or if {_written(other)}'
     return Reason(f'{text}.', setting)
@@ -188,21 +189,22 @@ def _cause(question: Question, j: int) -> str:
     cost = problem.cost[0, :, j].masked_fill(~live, math.inf)
     i = int(cost.argmin())
     least, background = cost[i].item(), problem.cost[0, i, -1].item()
+    many = question.count(int(live.sum()))
     if least >= background:
         if has_iou_alone(question.assigner.cost):
             return (
-                f'the closest one has IoU {question.ious[j, i]:.2f} < '
+                f'the closest of {many} has IoU {question.ious[j, i]:.2f} < '
                 f'{1 - background:.2g} = 1 - background_cost'
             )
         return (
-            f'the cheapest prediction costs {least:.2f} > {background:.2g}, '
+            f'the cheapest of {many} costs {least:.2f} > {background:.2g}, '
             'the background'
         )
     weights = question.answer.plan.weights[0]
     cheap = (cost < problem.cost[0, :, -1]).nonzero()[:, 0]
     given = weights[cheap, :-1].sum(0)
     given[j] = 0.0
-    names = f'{_predictions(len(cheap))} cheaper than the background'
+    names = f'{question.count(len(cheap))} cheaper than the background'
     if given.sum() > 0.5 * len(cheap):
         to = given.argsort(descending=True)[:3].tolist()
         rivals = ', '.join(str(k) for k in to if given[k] > 0.05)
@@ -216,21 +218,19 @@ def _cause(question: Question, j: int) -> str:
     )
 
 
-def _serving(answer: Answer, j: int, levels: Tensor | None) -> str:
+def _serving(
+    question: Question, answer: Answer, j: int, levels: Tensor | None
+) -> str:
     """Which predictions would serve."""
     weights = answer.plan.foreground[0, :, j]
     serving = (weights > _SERVES).nonzero()[:, 0]
     if not len(serving):
         serving = weights.argmax()[None]
-    many = _predictions(len(serving))
+    many = question.count(len(serving))
     if levels is not None:
         at = levels[serving].unique().tolist()
         many += f' of level{"s" * (len(at) > 1)} ' + ', '.join(map(str, at))
     return f'{many} would serve'
-
-
-def _predictions(count: int) -> str:
-    return f'{count} prediction{"s" * (count != 1)}'
 
 
 def _written(setting: dict[str, Any]) -> str:

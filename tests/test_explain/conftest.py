@@ -29,6 +29,13 @@ DETECTORS = {
         {},
         dict(UOT, preset='closest_ground_truth'),
     ),
+    'SSD, candidates': (
+        'mmdet_uot::ssd300_uot_cpu.py',
+        {},
+        dict(
+            UOT, candidates=dict(type='InsideBox', priors='boxes'), gt_mass=3
+        ),
+    ),
     'SSD, stock': ('mmdet_uot::ssd300_two_stage_cpu.py', {}, None),
     'DETR': (
         'mmdet_uot::detr_ot_cpu.py',

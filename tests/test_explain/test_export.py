@@ -36,7 +36,15 @@ def data_of(page):
 
 
 @pytest.mark.parametrize(
-    'name', ['SSD', 'SSD, stock', 'DETR', 'RetinaNet', 'RetinaNet, stock']
+    'name',
+    [
+        'SSD',
+        'SSD, candidates',
+        'SSD, stock',
+        'DETR',
+        'RetinaNet',
+        'RetinaNet, stock',
+    ],
 )
 def test_exported_numbers_are_those_of_the_training(export, name):
     question, page = export(name)
@@ -56,6 +64,7 @@ def test_exported_numbers_are_those_of_the_training(export, name):
                 weight = float(plan.weights[0, best['id'], k])
                 assert mass == pytest.approx(weight, abs=1e-3)
     assert ('problem' in page) == (', stock' not in name)
+    build_page(name, page)
 
 
 def test_terms_add_up_to_the_cost(export):
@@ -109,7 +118,7 @@ def test_exported_candidates_give_the_plan(export):
         'v === "inf" ? Infinity : v); return JSON.stringify('
         '[...solve(x.problem, x.numbers).column]); }'
     )
-    for name in ('SSD', 'DETR', 'RetinaNet'):
+    for name in ('SSD', 'SSD, candidates', 'DETR', 'RetinaNet'):
         question, page = export(name, candidates=20)
         numbers = numbers_of(question)
         numbers['numIters'] = numbers['iterations']

@@ -22,7 +22,9 @@ def is_served(question, j):
     return plan.gt_marginal[0, j] >= ENOUGH * asked
 
 
-@pytest.mark.parametrize('name', ['SSD', 'SSD, closest', 'DETR', 'RetinaNet'])
+@pytest.mark.parametrize(
+    'name', ['SSD', 'SSD, closest', 'SSD, candidates', 'DETR', 'RetinaNet']
+)
 def test_the_setting_that_is_named_gives_the_object_its_mass(ask, name):
     question = ask(name)
     named = set()
@@ -99,7 +101,7 @@ def test_stock_assigners_are_said_to_have_matched_what_they_did(ask, name):
     matched = question.record.plan.weights[0].argmax(1)
     for j, (text, setting) in enumerate(explain_objects(question)):
         count = int((matched == j).sum())
-        assert f'matched {count} prediction' in text
+        assert re.search(rf'matched {count} (prediction|anchor)', text)
         assert setting is None
 
 

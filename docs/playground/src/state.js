@@ -108,10 +108,9 @@ function configOf({numbers}) {
     `    epsilon=${numbers.epsilon},`,
     `    tau1=${written(numbers.tau1)},`,
     `    tau2=${written(numbers.tau2)},`,
+    `    gt_mass=${numbers.mass},`,
     `    num_iters=${numbers.iterations},`, ')',
   ];
-  if (numbers.mass !== 1)
-    lines.push(`# each ground truth asks for the mass ${numbers.mass}`);
   return lines.join('\n');
 }
 

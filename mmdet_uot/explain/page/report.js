@@ -86,7 +86,11 @@ function solveHere() {
   const cost = problem.cost.map((value, k) =>
     problem.column[k] === background ? value + more : value);
   const plan = solve(
-    {...problem, cost}, {...numbers, numIters: numbers.iterations}
+    {...problem, cost},
+    {
+      ...numbers, numIters: numbers.iterations,
+      relaxation: image.numbers.relaxation,
+    }
   );
   return [...plan.column].slice(0, -1);
 }
@@ -121,7 +125,13 @@ function showScene() {
   shape('image', {
     href: image.picture, width: image.width, height: image.height,
   }, scene);
-  image.objects.forEach(({box: [left, top, right, bottom]}, j) => {
+  // The small ones above, where a finger finds them.
+  const area = ({box: [left, top, right, bottom]}) =>
+    (right - left) * (bottom - top);
+  const order = image.objects.map((_, j) => j);
+  order.sort((a, b) => area(image.objects[b]) - area(image.objects[a]));
+  for (const j of order) {
+    const [left, top, right, bottom] = image.objects[j].box;
     const node = shape('rect', {
       x: left, y: top, width: Math.max(right - left, 0),
       height: Math.max(bottom - top, 0), tabindex: 0, role: 'button',
@@ -135,7 +145,7 @@ function showScene() {
       event.preventDefault();
       choose(j);
     });
-  });
+  }
   if (chosen !== null) drawCandidates(scene);
   if (focused) scene.querySelector(`[data-object="${focused}"]`)?.focus();
   byId('note').textContent = image.note;

@@ -9,7 +9,7 @@ rowCount[i] predictions of equal costs. The last column is the background.
 
 function solve(problem, numbers) {
   const {start, column, cost, rowMass, rowCount, columnMass} = problem;
-  const {epsilon, tau1, tau2, numIters} = numbers;
+  const {epsilon, tau1, tau2, numIters, relaxation = 1} = numbers;
   const power = (tau) => (tau === Infinity ? 1 : tau / (tau + epsilon));
   const [power1, power2] = [power(tau1), power(tau2)];
   const rows = rowMass.length;
@@ -59,8 +59,14 @@ function solve(problem, numbers) {
     for (let i = 0; i < rows; i++)
       logU[i] = scaling(rowMass[i], rowSum[i], power1);
     const columnSum = sumColumns();
-    for (let j = 0; j < columns; j++)
-      logV[j] = scaling(columnMass[j], columnSum[j], power2);
+    const relaxed = iteration >= 3 && iteration < numIters - 1;
+    for (let j = 0; j < columns; j++) {
+      const plain = scaling(columnMass[j], columnSum[j], power2);
+      // Over-relaxed: log v moves further than the plain step.
+      logV[j] = relaxed && Number.isFinite(logV[j])
+        ? logV[j] + relaxation * (plain - logV[j])
+        : plain;
+    }
   }
   return weigh(problem, logU, logV, epsilon);
 }
