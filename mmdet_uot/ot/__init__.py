@@ -23,12 +23,11 @@ from .plan import TransportPlan, WeightedPairs
 from .precision import full_precision
 from .presets import PRESETS, Preset
 from .problem import Bounds, MatchingProblem, valid_mask
+from .regularised import DualSoftmaxSolver, ScalingSolver
 from .scaling.sinkhorn import sinkhorn
 from .solver import (
     CheapestSolver,
-    DualSoftmaxSolver,
     ExactSolver,
-    ScalingSolver,
     Solver,
     TwoStageSolver,
     solve,

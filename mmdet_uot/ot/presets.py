@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .regularised import DualSoftmaxSolver, ScalingSolver
 from .solver import (
     CheapestSolver,
-    DualSoftmaxSolver,
     ExactSolver,
-    ScalingSolver,
     Solver,
     TwoStageSolver,
 )
