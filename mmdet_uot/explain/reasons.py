@@ -109,20 +109,19 @@ def _try(
 def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
     cost, assigner = question.assigner.cost, question.assigner
     given = cost.background_cost
-    step = _STEP
     costs = question.problem.cost[0, :, :-1]
     most = float(costs.masked_fill(costs.isinf(), 0.0).amax())
     if isinstance(given, float):
-        first = math.floor(given / step + 1e-6) + 1
-        last = math.ceil(max(most, given + 1) / step)
+        first = math.floor(given / _STEP + 1e-6) + 1
+        last = math.ceil(max(most, given + 1) / _STEP)
         background = (
-            dict(background_cost=round(k * step, 4))
+            dict(background_cost=round(k * _STEP, 4))
             for k in range(first, last + 2)
         )
     else:
         background = (
-            dict(more_background=round(k * step, 4))
-            for k in range(1, math.ceil(1 / step) + 1)
+            dict(more_background=round(k * _STEP, 4))
+            for k in range(1, math.ceil(1 / _STEP) + 1)
         )
     taus = [x for x in (0.1, 1.0, 10.0, math.inf) if x > assigner.mass.tau2]
     iterations: list[int] = []
