@@ -38,12 +38,12 @@ class Answer:
     asked: Tensor
     counts: Tensor | None = None
 
-    @property
+    @cached_property
     def got(self) -> Tensor:
         """(M,) mass that objects get."""
         return self.plan.gt_marginal[0, :-1]
 
-    @property
+    @cached_property
     def served(self) -> Tensor:
         """(M,) bool, whether that is enough."""
         if self.counts is not None:

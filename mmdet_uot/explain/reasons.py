@@ -18,7 +18,7 @@ __all__ = ['Reason', 'explain_objects', 'find_ways', 'has_iou_alone']
 # A prediction serves an object that gets this mass of it.
 _SERVES = 0.1
 _STEP = 0.05
-# Entries of a plan beyond which fewer settings are tried.
+# Entries of a plan beyond which no settings are tried.
 _LARGE = 20_000_000
 
 
@@ -76,9 +76,15 @@ def explain_objects(
 def find_ways(question: Question) -> list[Way]:
     """Tries settings until all objects are served, or none is left to try."""
     hungry = (question.answer.asked > 0) & ~question.answer.served
+    if not bool(hungry.any()) or _is_large(question):
+        return []
     return [
         _try(question, hungry, settings) for settings in _settings(question)
     ]
+
+
+def _is_large(question: Question) -> bool:
+    return question.problem.cost.numel() > _LARGE
 
 
 def _try(
@@ -103,21 +109,19 @@ def _try(
 def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
     cost, assigner = question.assigner.cost, question.assigner
     given = cost.background_cost
-    # Beyond the cost of pairs that have nothing in common lies little use.
-    step = _STEP if question.problem.cost.numel() < _LARGE else 5 * _STEP
     costs = question.problem.cost[0, :, :-1]
     most = float(costs.masked_fill(costs.isinf(), 0.0).amax())
     if isinstance(given, float):
-        first = math.floor(given / step + 1e-6) + 1
-        last = math.ceil(max(most, given + 1) / step)
+        first = math.floor(given / _STEP + 1e-6) + 1
+        last = math.ceil(max(most, given + 1) / _STEP)
         background = (
-            dict(background_cost=round(k * step, 4))
+            dict(background_cost=round(k * _STEP, 4))
             for k in range(first, last + 2)
         )
     else:
         background = (
-            dict(more_background=round(k * step, 4))
-            for k in range(1, math.ceil(1 / step) + 1)
+            dict(more_background=round(k * _STEP, 4))
+            for k in range(1, math.ceil(1 / _STEP) + 1)
         )
     taus = [x for x in (0.1, 1.0, 10.0, math.inf) if x > assigner.mass.tau2]
     iterations: list[int] = []
@@ -171,6 +175,8 @@ def _little(
         for way in ways
         if way.settings[j] is not None
     ]
+    if not found and _is_large(question):
+        return Reason(f'{text} With so many pairs no settings were tried.')
     if not found:
         return Reason(
             f'{text} No background cost, tau2 or number of iterations alone '

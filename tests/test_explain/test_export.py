@@ -93,6 +93,13 @@ def test_the_page_needs_no_other_file(export):
     assert exported['picture'].startswith('data:image/jpeg;base64,')
 
 
+@pytest.mark.parametrize('name', ['SSD', 'SSD, stock', 'DETR'])
+def test_an_image_without_objects_is_a_page(export, name):
+    _, page = export(name, torch.zeros(0, 4))
+    assert page['objects'] == []
+    build_page(name, page)
+
+
 def test_many_objects_are_few_candidates_each(export):
     boxes = random_boxes(10_000, torch.Generator().manual_seed(0))
     question, page = export('DETR', boxes)
