@@ -29,6 +29,9 @@ train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 	$(RUN) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR) \
 	    --show-dir pictures
 
+# The problems of tests are small: threads would only wait for each other.
+test test-fast test-core test-openmmlab: export OMP_NUM_THREADS ?= 1
+
 test: setup  ## run the tests
 	$(RUN) -m pytest $(ARGS)
 
