@@ -126,9 +126,7 @@ class FocalClassCost(_Focal, _ClassLoss):
             Defaults to 0.25.
         gamma (float): Exponent. Defaults to 2.
         weight (float): Factor. Defaults to 1.
-        scores (str): What ``scores`` holds: ``'logits'``, or
-            ``'probabilities'``, as YOLOX and TOOD give their assigners.
-            Defaults to ``'logits'``.
+        scores (str): See :class:`BinaryClassCost`.
     """
 
 
@@ -137,10 +135,7 @@ class BinaryBackgroundCost(_Binary, BatchedBackgroundCost):
     """Binary cross-entropy if a prediction is of no class.
 
     Args:
-        weight (float): Factor. Defaults to 1.
-        scores (str): What ``scores`` holds: ``'logits'``, or
-            ``'probabilities'``, as YOLOX and TOOD give their assigners.
-            Defaults to ``'logits'``.
+        weight (float): See :class:`BinaryClassCost`, as ``scores``.
     """
 
 
@@ -149,13 +144,7 @@ class FocalBackgroundCost(_Focal, BatchedBackgroundCost):
     """Focal loss if a prediction is of no class.
 
     Args:
-        alpha (float): Factor of the class; the others have 1 - alpha.
-            Defaults to 0.25.
-        gamma (float): Exponent. Defaults to 2.
-        weight (float): Factor. Defaults to 1.
-        scores (str): What ``scores`` holds: ``'logits'``, or
-            ``'probabilities'``, as YOLOX and TOOD give their assigners.
-            Defaults to ``'logits'``.
+        alpha (float): See :class:`FocalClassCost`, as all others.
     """
 
 

@@ -1,10 +1,8 @@
-import logging
-
 import pytest
 import torch
 from helpers.boxes import random_boxes
+from helpers.log import log  # noqa: F401
 from mmengine.config import ConfigDict
-from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 
 NUM_CLASSES = 4
@@ -172,15 +170,3 @@ def config():
         )
 
     return make
-
-
-@pytest.fixture
-def log():
-    """Warnings of MMEngine's logger."""
-    messages = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
