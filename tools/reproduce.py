@@ -52,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'one per core; one with --scale paper)',
     )
     add(
+        '--device',
+        choices=('cpu', 'cuda'),
+        help='what trains (default: cpu at CPU scale, else cuda); cuda needs '
+        'an MMCV with operators for it',
+    )
+    add(
         '--cfg-options',
         nargs='+',
         default=[],
@@ -96,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             work_dirs=args.work_dirs,
             at_a_time=args.jobs,
             cores=available_cores(),
+            device=args.device,
         )
         failures = do(args.name, settings, start)
     except (OSError, ValueError) as error:

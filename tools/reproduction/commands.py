@@ -52,7 +52,7 @@ def test_command(job: Job, evaluation: str) -> list[str]:
 def environment(job: Job, threads: int) -> dict[str, str]:
     """What a job is given beside the environment of this process."""
     # Where there is a GPU, MMCV may still be built for the CPU.
-    hidden = dict(CUDA_VISIBLE_DEVICES='') if job.scale == 'cpu' else {}
+    hidden = dict(CUDA_VISIBLE_DEVICES='') if job.device == 'cpu' else {}
     return dict(hidden, OMP_NUM_THREADS=str(threads))
 
 

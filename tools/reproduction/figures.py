@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mmdet_uot.visualization.style import COLORS, new_figure
 
-from .catalogue import Experiment
+from .experiment import Experiment
 from .report import TITLES
 from .row_results import METRICS, RowResults, evaluations_of
 

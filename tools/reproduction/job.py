@@ -43,6 +43,7 @@ class Job:
         batch_size (int): Images of an iteration.
         results (Path): Folder of the results.
         work_dirs (Path): Folder of the work directories.
+        device (str): 'cpu', or 'cuda' where it may be trained on a GPU.
     """
 
     run: Run
@@ -55,6 +56,7 @@ class Job:
     batch_size: int
     results: Path
     work_dirs: Path
+    device: str
 
     @property
     def name(self) -> str:
@@ -149,6 +151,7 @@ def make_job(
     options: Mapping[str, str] | None = None,
     results: Path = Path('results'),
     work_dirs: Path = Path('work_dirs/reproduce'),
+    device: str = 'cpu',
 ) -> Job:
     """Works out all options of a run.
 
@@ -163,6 +166,7 @@ def make_job(
         results (Path): Folder of the results. Defaults to ``results``.
         work_dirs (Path): Folder of the work directories. Defaults to
             ``work_dirs/reproduce``.
+        device (str): 'cuda' lets it be trained on a GPU. Defaults to 'cpu'.
 
     Returns:
         Job: What there is to be done.
@@ -189,6 +193,7 @@ def make_job(
         batch_size=cfg.train_dataloader.batch_size,
         results=results,
         work_dirs=work_dirs,
+        device=device,
     )
 
 

@@ -24,9 +24,9 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def describe_machine(scale: str) -> dict[str, str | int]:
+def describe_machine(device: str) -> dict[str, str | int]:
     """The device that trained, the processor and the cores."""
-    gpu = scale == 'paper' and torch.cuda.is_available()
+    gpu = device == 'cuda' and torch.cuda.is_available()
     found = environment(torch.device('cuda' if gpu else 'cpu'), 0)
     kept = ('device', 'processor', 'instructions')
     return {key: found[key] for key in kept} | dict(cores=available_cores())

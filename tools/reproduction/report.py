@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .catalogue import Experiment
+from .experiment import Experiment
 from .markdown import NOTHING, format_numbers, table
 from .row_results import METRICS, RowResults, evaluations_of
 

@@ -63,7 +63,7 @@ def save_result(
         'images': job.num_images[0],
         'threads': threads,
         'jobs': jobs,
-        'machine': describe_machine(job.scale),
+        'machine': describe_machine(job.device),
         'versions': describe_versions(),
         'commands': [show_command(words, variables) for words in commands],
         'finished': datetime.now(timezone.utc).isoformat(timespec='seconds'),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .catalogue import Experiment, Row
+from .experiment import Experiment, Row
 from .job import Job
 
 __all__ = ['RowResults', 'collect', 'evaluations_of']

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmdet_uot.visualization.style import save
 
-from .catalogue import TRAININGS, Experiment
+from .catalogue import TRAININGS
+from .experiment import Experiment
 from .figures import draw_experiment
 from .job import Job, make_job
 from .paper_scale import describe_needs
@@ -38,6 +39,8 @@ class Settings:
         at_a_time (int, optional): Trainings at a time. Defaults to one per
             core, or to one at the scale of the paper.
         cores (int): That they share. Defaults to 1.
+        device (str, optional): 'cuda' trains on the GPU, 'cpu' hides it.
+            Defaults to 'cpu' at CPU scale and 'cuda' at the paper's.
     """
 
     scale: str = 'cpu'
@@ -48,6 +51,7 @@ class Settings:
     work_dirs: Path = Path('work_dirs/reproduce')
     at_a_time: int | None = None
     cores: int = 1
+    device: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -75,6 +79,8 @@ def make_jobs(experiment: Experiment, settings: Settings) -> list[Job]:
             options=settings.options,
             results=settings.results,
             work_dirs=settings.work_dirs,
+            device=settings.device
+            or ('cpu' if settings.scale == 'cpu' else 'cuda'),
         )
         for seed in settings.seeds
         for run in runs
@@ -95,9 +101,15 @@ def reproduce(name: str, settings: Settings, *, start: bool) -> list[str]:
         list[str]: What failed.
 
     Raises:
-        ValueError: If results were made with other options.
+        ValueError: If results were made with other options, or there is
+            nothing to do at that scale.
     """
     experiment = TRAININGS[name]
+    if not experiment.at(settings.scale):
+        raise ValueError(
+            f'{name} has no training at the scale of the paper: leave --scale '
+            'out'
+        )
     jobs = make_jobs(experiment, settings)
     missing = [job for job in jobs if job.read_result() is None]
     failures: list[str] = []

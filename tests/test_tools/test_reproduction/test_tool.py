@@ -79,7 +79,15 @@ def test_three_runs_of_table_2_are_trained_and_tabulated(
     assert 'table: results/cpu/table2.md' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('name', TRAININGS)
+@pytest.mark.parametrize('name', ['family_search', 'families'])
+def test_what_is_not_of_the_paper_has_one_scale(name, tool):
+    with pytest.raises(SystemExit, match=f'{name}.*leave --scale out'):
+        tool.main([name, '--scale', 'paper'])
+
+
+@pytest.mark.parametrize(
+    'name', [name for name, found in TRAININGS.items() if found.at('paper')]
+)
 def test_the_scale_of_the_paper_only_says_what_it_needs(name, tool, capsys):
     tool.main([name, '--scale', 'paper'])
     assert [*Path().iterdir()] == []

@@ -1,0 +1,14 @@
+"""RetinaNet with MaxIoUAssigner at CPU scale, the baseline."""
+
+_base_ = [
+    'mmdet::_base_/models/retinanet_r50_fpn.py',
+    '_base_/families_cpu.py',
+]
+
+model = dict(
+    backbone=_base_.narrow_backbone,
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=64),
+    bbox_head=dict(
+        num_classes=20, in_channels=64, feat_channels=64, stacked_convs=2
+    ),
+)

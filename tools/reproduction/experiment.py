@@ -1,0 +1,56 @@
+"""Tables and figures that take trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .runs import Run
+
+__all__ = ['Experiment', 'Numbers', 'Row']
+
+# Evaluation -> (AP, AR), in percent.
+Numbers = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        cells (tuple[str, ...]): What it is, under the experiment's header.
+        run (Run): Where its numbers come from.
+        paper (Numbers): The paper's. Defaults to none.
+    """
+
+    cells: tuple[str, ...]
+    run: Run
+    paper: Numbers = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Its name in a figure."""
+        return ' '.join(self.cells)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure that takes trainings.
+
+    Attributes:
+        title (str): What it is about.
+        header (tuple[str, ...]): Above the cells of its rows.
+        rows (tuple[Row, ...]): Its rows.
+        claim (str): What the paper says about it.
+        by_epoch (bool): Whether it is about AP by epoch. Defaults to False.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    claim: str
+    by_epoch: bool = False
+
+    def at(self, scale: str) -> list[Row]:
+        """Its rows at a scale."""
+        return [row for row in self.rows if scale in row.run.scales]
