@@ -1,6 +1,6 @@
 """What all detectors at CPU scale share: data, backbone and schedule.
 
-960 images of 300 x 300, a narrow ResNet-18, 12 epochs.
+960 images of 300 x 300, a narrow ResNet-18, 10 epochs.
 """
 
 _base_ = ['mmdet::_base_/default_runtime.py', 'color_boxes_ssd300.py']
@@ -36,9 +36,9 @@ narrow_backbone = dict(
     init_cfg=None,
 )
 
-max_epochs = 12
+max_epochs = 10
 train_cfg = dict(
-    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

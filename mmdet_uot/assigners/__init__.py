@@ -20,9 +20,9 @@ from ..costs import (
 )
 from ..masses import Mass
 from ..ot import PRESETS
-from .any_assigner import match_batch, match_layers
+from .any_assigner import hard_indices, match_batch, match_layers
 from .find import find_assigners
-from .hard_view import HardView
+from .hard_view import HardView, hard_results
 from .plan_assigner import PlanAssigner
 from .sinkhorn_assigner import SinkhornAssigner
 from .uot_assigner import UOTAssigner
@@ -39,6 +39,8 @@ __all__ = [
     'SinkhornAssigner',
     'UOTAssigner',
     'find_assigners',
+    'hard_indices',
+    'hard_results',
     'match_batch',
     'match_layers',
 ]

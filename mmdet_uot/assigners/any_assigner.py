@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..ot import TransportPlan
+from .plan_assigner import PlanAssigner
 
-__all__ = ['match_batch', 'match_layers']
+__all__ = ['hard_indices', 'match_batch', 'match_layers']
 
 
 def match_batch(
@@ -103,3 +104,18 @@ def match_layers(
     )
     plan.background.masked_fill_(plan.pred_mass == 0, 1.0)
     return plan
+
+
+def hard_indices(assigner: BaseAssigner, plan: TransportPlan) -> Tensor:
+    """The hard view that an assigner would give of its plan.
+
+    Args:
+        assigner (BaseAssigner): One of ours or any of mmdet's.
+        plan (TransportPlan): Weights (B, N, M + 1).
+
+    Returns:
+        Tensor: (B, N) int64 ground truth index, -1 for the background.
+    """
+    if isinstance(assigner, PlanAssigner):
+        return assigner.view.indices(plan, assigner.mass)
+    return plan.best_ground_truth()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from ..inputs.instances import fields
 from ..masses import Mass
 from ..ot import TransportPlan
 
-__all__ = ['HARD_VIEWS', 'HardView']
+__all__ = ['HARD_VIEWS', 'HardView', 'hard_results']
 
 
 # What a view may be; each is a method of the plan.
@@ -67,25 +68,59 @@ class HardView:
         Returns:
             AssignResult: See :meth:`PlanAssigner.assign`.
         """
-        indices = self.indices(plan, mass)[0]
-        ignored = plan.pred_mass[0] == 0
-        (gt_labels,) = fields([gt_instances], 'labels', (), 'gt_instances')
-        labels = torch.full_like(indices, -1)
-        matched = indices >= 0
-        labels[matched] = gt_labels[indices[matched]].to(labels)
-        return _Result(
-            num_gts=len(gt_instances),
-            gt_inds=(indices + 1).masked_fill(ignored, -1),
-            max_overlaps=_max_overlaps(pred_instances, gt_instances, ignored),
-            labels=labels,
-            may_be_sampled=_have_good_boxes(gt_instances),
+        indices = self.indices(plan, mass)
+        (result,) = hard_results(
+            plan, indices, [pred_instances], [gt_instances]
         )
+        return result
 
     def indices(self, plan: TransportPlan, mass: Mass) -> Tensor:
         """(B, N) int64 ground truth of each prediction, -1 for background."""
         view = self.hard_view or _view_of(mass)
         indices: Tensor = getattr(plan, view)()
         return indices
+
+
+def hard_results(
+    plan: TransportPlan,
+    indices: Tensor,
+    batch_pred_instances: Sequence[InstanceData],
+    batch_gt_instances: Sequence[InstanceData],
+) -> list[AssignResult]:
+    """A hard view as mmdet's samplers and heads expect it, per image.
+
+    Args:
+        plan (TransportPlan): Weights (B, N, M + 1).
+        indices (Tensor): (B, N) int64 ground truth of each prediction, -1
+            for the background.
+        batch_pred_instances (Sequence[InstanceData]): Per image, with
+            ``bboxes`` or ``priors``.
+        batch_gt_instances (Sequence[InstanceData]): Per image, with
+            ``bboxes`` and ``labels``.
+
+    Returns:
+        list[AssignResult]: See :meth:`PlanAssigner.assign`.
+    """
+    all_labels = fields(batch_gt_instances, 'labels', (), 'gt_instances')
+    results: list[AssignResult] = []
+    for image, (pred, gt) in enumerate(
+        zip(batch_pred_instances, batch_gt_instances, strict=True)
+    ):
+        found = indices[image, : len(pred)]
+        ignored = plan.pred_mass[image, : len(pred)] == 0
+        labels = torch.full_like(found, -1)
+        matched = found >= 0
+        labels[matched] = all_labels[image][found[matched]].to(labels)
+        results.append(
+            _Result(
+                num_gts=len(gt),
+                gt_inds=(found + 1).masked_fill(ignored, -1),
+                max_overlaps=_max_overlaps(pred, gt, ignored),
+                labels=labels,
+                may_be_sampled=_have_good_boxes(gt),
+            )
+        )
+    return results
 
 
 def _view_of(mass: Mass) -> str:

@@ -231,7 +231,7 @@ class PlanAssigner(BaseAssigner):
             AssignResult: ``gt_inds`` (N,), 1-based, 0 for background, -1 for
             ignored; ``max_overlaps`` (N,), greatest IoU with a ground truth,
             -1 for ignored, None where predictions have no boxes; ``labels``
-            (N,), -1 where there is none.
+            (N,), -1 where there is none; ``plan``, the plan of the image.
         """
         plan = self.match(
             [pred_instances],
@@ -239,7 +239,9 @@ class PlanAssigner(BaseAssigner):
             [img_meta or {}],
             [gt_instances_ignore],
         )
-        return self.view(plan, self.mass, pred_instances, gt_instances)
+        result = self.view(plan, self.mass, pred_instances, gt_instances)
+        result.plan = plan
+        return result
 
     def problem(
         self,

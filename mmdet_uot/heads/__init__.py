@@ -4,6 +4,12 @@ from .._host import check_host
 
 check_host()
 
+from .anchor_head import (
+    UOTAnchorHead,
+    UOTRetinaHead,
+    UOTRetinaSepBNHead,
+    UOTRPNHead,
+)
 from .detr_head import (
     UOTConditionalDETRHead,
     UOTDABDETRHead,
@@ -11,13 +17,20 @@ from .detr_head import (
     UOTDETRHead,
 )
 from .dino_head import UOTDINOHead
+from .roi_head import UOTCascadeRoIHead, UOTStandardRoIHead
 from .ssd_head import UOTSSDHead
 
 __all__ = [
+    'UOTAnchorHead',
+    'UOTCascadeRoIHead',
     'UOTConditionalDETRHead',
     'UOTDABDETRHead',
     'UOTDETRHead',
     'UOTDINOHead',
     'UOTDeformableDETRHead',
+    'UOTRPNHead',
+    'UOTRetinaHead',
+    'UOTRetinaSepBNHead',
     'UOTSSDHead',
+    'UOTStandardRoIHead',
 ]

@@ -6,12 +6,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from mmdet.models.task_modules.assigners import BaseAssigner
 from mmdet.models.task_modules.prior_generators import (
     AnchorGenerator,
     anchor_inside_flags,
 )
 from mmdet.structures.bbox import get_box_tensor
+from mmdet.utils import OptInstanceList
+from mmengine.structures import InstanceData
 from torch import Tensor
+
+from ..assigners import match_batch
+from ..inputs.ground_truths import GroundTruths
+from ..ot import TransportPlan
 
 __all__ = ['GridAnchors', 'Inside']
 
@@ -120,3 +127,53 @@ class GridAnchors:
             if len(self._inside) > _REMEMBERED:
                 del self._inside[next(iter(self._inside))]
         return self._inside[key]
+
+    def match(
+        self,
+        assigner: BaseAssigner,
+        sizes: Sequence[tuple[int, int]],
+        gts: GroundTruths,
+        device: torch.device,
+        batch_gt_instances_ignore: OptInstanceList = None,
+    ) -> TransportPlan:
+        """Matches the anchors of all images in one solve.
+
+        Args:
+            assigner (BaseAssigner): One of ours or any of mmdet's.
+            sizes (Sequence[tuple[int, int]]): Height and width per level.
+            gts (GroundTruths): Of the batch.
+            device (torch.device): Device of the anchors.
+            batch_gt_instances_ignore (list[InstanceData], optional): Per
+                image, ignored ``bboxes``. Defaults to None.
+
+        Returns:
+            TransportPlan: Weights (B, N, M + 1); anchors that lie outside
+            of an image have none.
+        """
+        anchors = self.anchors(sizes, device)
+        inside = [self.inside(sizes, meta, device) for meta in gts.metas]
+        everywhere = InstanceData(priors=anchors)
+        preds = [
+            everywhere
+            if kept is None
+            else InstanceData(
+                metainfo=dict(out_of=len(anchors)),
+                priors=kept.anchors,
+                index=kept.index,
+            )
+            for kept in inside
+        ]
+        plan = match_batch(
+            assigner, preds, gts, gts.metas, batch_gt_instances_ignore
+        )
+        if all(kept is None for kept in inside):
+            return plan
+        keep = torch.stack(
+            [
+                anchors.new_ones(len(anchors), dtype=torch.bool)
+                if kept is None
+                else kept.flags
+                for kept in inside
+            ]
+        )
+        return plan.spread(keep)

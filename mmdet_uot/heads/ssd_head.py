@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import torch
 from mmdet.models.dense_heads import SSDHead
 from mmdet.registry import MODELS
 from mmdet.utils import ConfigType, InstanceList, OptInstanceList
-from mmengine.structures import InstanceData
 from torch import Tensor
 
 from .._options import named_options
-from ..assigners import match_batch
 from ..inputs.bad_numbers import (
     BadNumberLog,
     describe_predictions,
     drop_bad_numbers,
-    is_good,
 )
 from ..inputs.ground_truths import GroundTruths
-from ..ot import TransportPlan, WeightedPairs
-from .grid_anchors import GridAnchors, Inside
+from .grid_anchors import GridAnchors
+from .levels import boxes_of_pairs, flatten_levels
 
 __all__ = ['UOTSSDHead']
 
@@ -84,73 +80,19 @@ class UOTSSDHead(SSDHead):
         gts = GroundTruths.of(batch_gt_instances, batch_img_metas, device)
         labels = gts.labels(self.num_classes)
         sizes = [tuple(score.shape[-2:]) for score in cls_scores]
-        anchors = self.grid_anchors.anchors(sizes, device)
-        inside = [
-            self.grid_anchors.inside(sizes, meta, device)
-            for meta in batch_img_metas
-        ]
-        plan = self._match(anchors, inside, gts, batch_gt_instances_ignore)
+        plan = self.grid_anchors.match(
+            self.assigner, sizes, gts, device, batch_gt_instances_ignore
+        )
         scores, deltas = drop_bad_numbers(
-            _flatten_levels(cls_scores, self.cls_out_channels),
-            _flatten_levels(bbox_preds, 4),
+            flatten_levels(cls_scores, self.cls_out_channels),
+            flatten_levels(bbox_preds, 4),
             self.bad_number_log,
             gts.names,
         )
         pairs = self.loss_module.box_pairs(plan)
-        pred, target = self._boxes_of(pairs, deltas, anchors, gts.boxes)
+        anchors = self.grid_anchors.anchors(sizes, device)
+        pred, target = boxes_of_pairs(self, pairs, deltas, anchors, gts.boxes)
         return self.loss_module(scores, labels, plan, pairs, pred, target)
-
-    def _boxes_of(
-        self,
-        pairs: WeightedPairs,
-        deltas: Tensor,
-        anchors: Tensor,
-        gt_boxes: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """(K, 4) predicted and target boxes of K pairs, or their encoding."""
-        pred = deltas[pairs.image, pairs.prediction]
-        prior = anchors[pairs.prediction]
-        target = gt_boxes[pairs.image, pairs.ground_truth]
-        if self.reg_decoded_bbox:
-            pred = self.bbox_coder.decode(prior, pred)
-        else:
-            target = self.bbox_coder.encode(prior, target)
-        # What cannot be regressed to is not: stock assigners match any box,
-        # and a side of length zero has no logarithm.
-        return pred, torch.where(is_good(target), target, pred.detach())
-
-    def _match(
-        self,
-        anchors: Tensor,
-        inside: list[Inside | None],
-        gts: GroundTruths,
-        batch_gt_instances_ignore: OptInstanceList,
-    ) -> TransportPlan:
-        everywhere = InstanceData(priors=anchors)
-        preds = [
-            everywhere
-            if kept is None
-            else InstanceData(
-                metainfo=dict(out_of=len(anchors)),
-                priors=kept.anchors,
-                index=kept.index,
-            )
-            for kept in inside
-        ]
-        plan = match_batch(
-            self.assigner, preds, gts, gts.metas, batch_gt_instances_ignore
-        )
-        if all(kept is None for kept in inside):
-            return plan
-        keep = torch.stack(
-            [
-                anchors.new_ones(len(anchors), dtype=torch.bool)
-                if kept is None
-                else kept.flags
-                for kept in inside
-            ]
-        )
-        return plan.spread(keep)
 
 
 def _loss_of(train_cfg: ConfigType, loss: ConfigType | None) -> dict:
@@ -165,14 +107,3 @@ def _loss_of(train_cfg: ConfigType, loss: ConfigType | None) -> dict:
     if loss.get('type', default['type']) != default['type']:
         return loss
     return {**default, **loss}
-
-
-def _flatten_levels(levels: list[Tensor], channels: int) -> Tensor:
-    """Per level (B, anchors * channels, H, W) to (B, N, channels)."""
-    return torch.cat(
-        [
-            level.permute(0, 2, 3, 1).reshape(len(level), -1, channels)
-            for level in levels
-        ],
-        dim=1,
-    )

@@ -14,6 +14,7 @@ from .class_loss import (
 )
 from .hard_negatives import mine_hard_negatives
 from .multibox_loss import UOTMultiBoxLoss
+from .pair_loss import check_pair_loss, pair_class_loss
 from .set_loss import SetLoss
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     'box_loss',
     'box_pairs',
     'check_class_loss',
+    'check_pair_loss',
     'class_loss',
     'class_mass',
     'cross_entropy',
     'focal',
     'mine_hard_negatives',
+    'pair_class_loss',
 ]

@@ -246,6 +246,21 @@ class TransportPlan:
         indices[image, prediction] = ground_truth
         return indices
 
+    def restrict(self, rows: Tensor) -> TransportPlan:
+        """Takes all weight from the other predictions.
+
+        Args:
+            rows (Tensor): (B, N) bool, predictions that keep theirs.
+
+        Returns:
+            TransportPlan: Weights (B, N, M + 1), without potentials.
+        """
+        return TransportPlan(
+            weights=(self.weights.mT * rows.unsqueeze(1)).mT,
+            pred_mass=self.pred_mass * rows,
+            gt_mass=self.gt_mass,
+        )
+
     def spread(self, places: Tensor) -> TransportPlan:
         """Puts the rows back among predictions that took no part.
 

@@ -205,6 +205,16 @@ class SparsePlan(TransportPlan):
         indices[taken, back[taken, compact]] = matched
         return indices
 
+    def restrict(self, rows: Tensor) -> SparsePlan:
+        """See :meth:`TransportPlan.restrict`."""
+        kept = rows.flatten()[self._row]
+        return SparsePlan(
+            WeightedPairs(*(values[kept] for values in self.matched)),
+            background=self.background * rows,
+            pred_mass=self.pred_mass * rows,
+            gt_mass=self.gt_mass,
+        )
+
     def spread(self, places: Tensor) -> SparsePlan:
         """See :meth:`TransportPlan.spread`."""
         row = places.cumsum(1).sub(1).clamp(min=0)
