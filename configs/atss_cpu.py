@@ -10,13 +10,13 @@ model = dict(
         num_classes=20,
         in_channels=64,
         feat_channels=64,
-        stacked_convs=2,
+        stacked_convs=1,
         anchor_generator=dict(
             type='AnchorGenerator',
             ratios=[1.0],
-            octave_base_scale=4,
+            octave_base_scale=3,
             scales_per_octave=1,
-            strides=[8, 16, 32, 64, 128],
+            strides=[8, 16, 32],
         ),
         bbox_coder=dict(
             type='DeltaXYWHBBoxCoder',

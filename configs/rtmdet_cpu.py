@@ -4,14 +4,14 @@ _base_ = 'retinanet_cpu.py'
 
 model = dict(
     type='RTMDet',
-    neck=dict(num_outs=3, add_extra_convs=False),
+    neck=dict(add_extra_convs=False),
     bbox_head=dict(
         _delete_=True,
         type='RTMDetHead',
         num_classes=20,
         in_channels=64,
         feat_channels=64,
-        stacked_convs=2,
+        stacked_convs=1,
         with_objectness=False,
         anchor_generator=dict(
             type='MlvlPointGenerator', offset=0, strides=[8, 16, 32]

@@ -37,7 +37,8 @@ def named_options(cls: T) -> T:
 
     @wraps(init)
     def checked(self: object, *args: object, **kwargs: object) -> None:
-        known = _options_of(cls)
+        order = type(self).__mro__
+        known = _options_of(order[order.index(cls) :])
         for name in kwargs:
             if known is not None and name not in known:
                 near = difflib.get_close_matches(name, known, 3, 0.5)
@@ -55,10 +56,10 @@ def named_options(cls: T) -> T:
     return cls
 
 
-def _options_of(cls: type) -> set[str] | None:
-    """Names that may be given; None if any may."""
+def _options_of(classes: Sequence[type]) -> set[str] | None:
+    """Names that may be given to the first; None if any may."""
     names: set[str] = set()
-    for base in cls.__mro__:
+    for base in classes:
         if '__init__' not in vars(base) or base is object:
             continue
         parameters = [*signature(base.__init__).parameters.values()][1:]

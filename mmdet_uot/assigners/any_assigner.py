@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmdet.models.task_modules.assigners import BaseAssigner
+from mmdet.models.task_modules.assigners import ATSSAssigner, BaseAssigner
 from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -29,7 +29,8 @@ def match_batch(
 
     Args:
         assigner (BaseAssigner): One of ours or any of mmdet's.
-        batch_pred_instances (Sequence[InstanceData]): Per image.
+        batch_pred_instances (Sequence[InstanceData]): Per image. For
+            ``ATSSAssigner`` their ``num_level_priors`` is a list of int.
         batch_gt_instances (Sequence[InstanceData]): Per image; given as
             :class:`GroundTruths` they are not prepared again.
         batch_img_metas (Sequence[dict]): Per image.
@@ -46,7 +47,14 @@ def match_batch(
     ignored = ignored or [None] * len(batch_gt_instances)
     gt_inds = [
         assigner.assign(
-            pred, gt, gt_instances_ignore=ignore, img_meta=meta
+            pred,
+            gt_instances=gt,
+            gt_instances_ignore=ignore,
+            **(
+                dict(num_level_priors=pred.num_level_priors)
+                if isinstance(assigner, ATSSAssigner)
+                else dict(img_meta=meta)
+            ),
         ).gt_inds
         for pred, gt, meta, ignore in zip(*arguments, ignored, strict=True)
     ]

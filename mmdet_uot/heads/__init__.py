@@ -10,6 +10,7 @@ from .anchor_head import (
     UOTRetinaSepBNHead,
     UOTRPNHead,
 )
+from .atss_head import UOTATSSHead, UOTGFLHead
 from .detr_head import (
     UOTConditionalDETRHead,
     UOTDABDETRHead,
@@ -17,10 +18,13 @@ from .detr_head import (
     UOTDETRHead,
 )
 from .dino_head import UOTDINOHead
+from .point_heads import UOTFCOSHead, UOTYOLOXHead
 from .roi_head import UOTCascadeRoIHead, UOTStandardRoIHead
+from .rtmdet_head import UOTRTMDetHead, UOTRTMDetSepBNHead
 from .ssd_head import UOTSSDHead
 
 __all__ = [
+    'UOTATSSHead',
     'UOTAnchorHead',
     'UOTCascadeRoIHead',
     'UOTConditionalDETRHead',
@@ -28,9 +32,14 @@ __all__ = [
     'UOTDETRHead',
     'UOTDINOHead',
     'UOTDeformableDETRHead',
+    'UOTFCOSHead',
+    'UOTGFLHead',
     'UOTRPNHead',
+    'UOTRTMDetHead',
+    'UOTRTMDetSepBNHead',
     'UOTRetinaHead',
     'UOTRetinaSepBNHead',
     'UOTSSDHead',
     'UOTStandardRoIHead',
+    'UOTYOLOXHead',
 ]

@@ -13,16 +13,10 @@ from mmdet.registry import MODELS
 from mmdet.utils import InstanceList, OptInstanceList
 from torch import Tensor
 
-from .._options import named_options
-from ..inputs.bad_numbers import (
-    BadNumberLog,
-    describe_predictions,
-    drop_bad_numbers,
-)
 from ..inputs.ground_truths import GroundTruths
-from ..losses import box_loss, box_pairs, check_pair_loss, pair_class_loss
-from .grid_anchors import GridAnchors
-from .levels import boxes_of_pairs, flatten_levels, sum_levels
+from .anchor_matching import AnchorMatching
+from .levels import boxes_of_pairs, sum_levels
+from .matched import Matched
 from .sampling import sampled
 
 __all__ = [
@@ -34,13 +28,12 @@ __all__ = [
 
 
 @MODELS.register_module()
-@named_options
-class UOTAnchorHead(AnchorHead):
+class UOTAnchorHead(AnchorMatching):
     """Anchor head whose losses are weighted by a transport plan.
 
-    Takes everything that mmdet's ``AnchorHead`` takes. The anchors of all
-    images are matched in one solve. With a stock assigner the losses are
-    those of the stock head.
+    Takes everything that mmdet's ``AnchorHead`` takes, and the options of
+    :class:`AnchorMatching`. With a stock assigner the losses are those of
+    the stock head.
 
     A sampler (that of an RPN) draws from the hard view of the plan; what it
     draws is weighted by the plan. Class and box loss are divided by the
@@ -51,30 +44,20 @@ class UOTAnchorHead(AnchorHead):
 
     Args:
         *args: Of ``AnchorHead``.
-        min_mass (float): Which pairs are left out, see :func:`box_pairs`.
-            Defaults to 0.01.
         **kwargs: Of ``AnchorHead``.
 
     Raises:
-        TypeError: If the class loss cannot be weighted by pairs, or a base
-            class computes the losses itself.
+        TypeError: If a base class computes the losses itself.
     """
 
-    def __init__(self, *args, min_mass: float = 0.01, **kwargs) -> None:
+    def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.min_mass = min_mass
-        self.bad_number_log = BadNumberLog(describe_predictions)
-        check_pair_loss(self.loss_cls)
         own = type(self).loss_by_feat_single
         if own is not AnchorHead.loss_by_feat_single:
             raise TypeError(
                 f'{type(self).__name__}: {own.__qualname__} computes the '
                 'losses itself, so transport plans would not be used; this '
                 'head is not supported'
-            )
-        if self.train_cfg:
-            self.grid_anchors = GridAnchors(
-                self.prior_generator, self.train_cfg['allowed_border']
             )
 
     def loss_by_feat(
@@ -101,14 +84,12 @@ class UOTAnchorHead(AnchorHead):
             dict[str, list[Tensor]]: ``loss_cls`` and ``loss_bbox``, one
             entry per level.
         """
-        device = cls_scores[0].device
-        gts = GroundTruths.of(batch_gt_instances, batch_img_metas, device)
-        labels = gts.labels(self.num_classes)
-        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
-        plan = self.grid_anchors.match(
-            self.assigner, sizes, gts, device, batch_gt_instances_ignore
+        gts = GroundTruths.of(
+            batch_gt_instances, batch_img_metas, cls_scores[0].device
         )
-        anchors = self.grid_anchors.anchors(sizes, device)
+        plan, anchors, counts = self.match_anchors(
+            cls_scores, gts, batch_gt_instances_ignore
+        )
         average = plan.foreground_mass.clamp(min=1)
         if not isinstance(self.sampler, PseudoSampler):
             plan = sampled(self.assigner, self.sampler, plan, anchors, gts)
@@ -116,40 +97,22 @@ class UOTAnchorHead(AnchorHead):
             average = average + plan.background.sum(1).clamp(min=1)
         average = average.sum()
 
-        scores, deltas = drop_bad_numbers(
-            flatten_levels(cls_scores, self.cls_out_channels),
-            flatten_levels(bbox_preds, self.bbox_coder.encode_size),
-            self.bad_number_log,
-            gts.names,
-        )
-        pairs = box_pairs(plan, self.min_mass)
-        weight = self.train_cfg['pos_weight']
-        loss_cls = pair_class_loss(
+        scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
+        matched = Matched.of(plan, gts, self.num_classes, self.min_mass)
+        loss_cls = matched.class_loss(
             self.loss_cls,
             scores,
-            plan,
-            pairs if weight <= 0 else pairs._replace(mass=pairs.mass * weight),
-            labels,
-            background=self.num_classes,
+            self.num_classes,
+            pos_weight=self.pos_weight,
         )
-        pred, target = boxes_of_pairs(self, pairs, deltas, anchors, gts.boxes)
-        B, N = plan.pred_mass.shape
-        loss_bbox = box_loss(
-            self.loss_bbox,
-            pred,
-            target,
-            pairs.mass,
-            pairs.prediction.add(pairs.image, alpha=N),
-            B * N,
+        pred, target = boxes_of_pairs(
+            self, matched.pairs, deltas, anchors, gts.boxes
         )
-        counts = [score[:, :: self.cls_out_channels] for score in cls_scores]
-        return {
-            name: sum_levels(value.view(B, N) / average, counts)
-            for name, value in (
-                ('loss_cls', loss_cls),
-                ('loss_bbox', loss_bbox),
-            )
-        }
+        loss_bbox = matched.pair_loss(self.loss_bbox, pred, target)
+        return dict(
+            loss_cls=sum_levels(loss_cls / average, counts),
+            loss_bbox=sum_levels(loss_bbox / average, counts),
+        )
 
 
 @MODELS.register_module()

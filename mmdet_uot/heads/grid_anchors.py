@@ -33,11 +33,13 @@ class Inside(NamedTuple):
         flags (Tensor): (N,) bool, which they are.
         index (Tensor): (n,) int64, their places.
         anchors (Tensor): (n, 4) their boxes.
+        counts (list[int]): How many there are per level.
     """
 
     flags: Tensor
     index: Tensor
     anchors: Tensor
+    counts: list[int]
 
 
 class GridAnchors:
@@ -47,15 +49,22 @@ class GridAnchors:
 
     Args:
         generator (AnchorGenerator): Prior generator of the head.
-        allowed_border (int): How far an anchor may leave the image, in
-            pixels; negative: anywhere in the padded image.
+        allowed_border (int, optional): How far an anchor may leave the
+            image, in pixels; negative: anywhere in the padded image; None:
+            anywhere in the batch.
+        with_stride (bool): Whether the generator makes points, to be given
+            as x, y and both strides. Defaults to False.
     """
 
     def __init__(
-        self, generator: AnchorGenerator, allowed_border: int
+        self,
+        generator: AnchorGenerator,
+        allowed_border: int | None,
+        with_stride: bool = False,
     ) -> None:
         self.generator = generator
         self.allowed_border = allowed_border
+        self.options = dict(with_stride=True) if with_stride else {}
         self._key: tuple | None = None
         self._anchors = torch.empty(0, 4)
         self._inside: dict[tuple, Inside | None] = {}
@@ -74,10 +83,21 @@ class GridAnchors:
         """
         key = (tuple(map(tuple, sizes)), device)
         if key != self._key:
-            levels = self.generator.grid_priors(sizes, device=device)
+            levels = self.generator.grid_priors(
+                sizes, device=device, **self.options
+            )
             self._anchors = torch.cat([get_box_tensor(x) for x in levels])
             self._key, self._inside = key, {}
         return self._anchors
+
+    def counts(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
+        """How many anchors each level has."""
+        return [
+            height * width * per_cell
+            for (height, width), per_cell in zip(
+                sizes, self.generator.num_base_priors, strict=True
+            )
+        ]
 
     def inside(
         self,
@@ -98,6 +118,8 @@ class GridAnchors:
         Raises:
             ValueError: If there is no such anchor.
         """
+        if self.allowed_border is None:
+            return None
         anchors = self.anchors(sizes, device)
         pad_shape, img_shape = meta['pad_shape'][:2], meta['img_shape'][:2]
         key = tuple(pad_shape)
@@ -120,9 +142,12 @@ class GridAnchors:
                     f'{self.allowed_border}); enlarge the image or set '
                     'allowed_border=-1'
                 )
+            counts = [int(x.sum()) for x in flags.split(self.counts(sizes))]
             everywhere = len(index) == len(flags)
             self._inside[key] = (
-                None if everywhere else Inside(flags, index, anchors[index])
+                None
+                if everywhere
+                else Inside(flags, index, anchors[index], counts)
             )
             if len(self._inside) > _REMEMBERED:
                 del self._inside[next(iter(self._inside))]
@@ -133,8 +158,8 @@ class GridAnchors:
         assigner: BaseAssigner,
         sizes: Sequence[tuple[int, int]],
         gts: GroundTruths,
-        device: torch.device,
         batch_gt_instances_ignore: OptInstanceList = None,
+        **predictions: Tensor,
     ) -> TransportPlan:
         """Matches the anchors of all images in one solve.
 
@@ -142,27 +167,39 @@ class GridAnchors:
             assigner (BaseAssigner): One of ours or any of mmdet's.
             sizes (Sequence[tuple[int, int]]): Height and width per level.
             gts (GroundTruths): Of the batch.
-            device (torch.device): Device of the anchors.
             batch_gt_instances_ignore (list[InstanceData], optional): Per
                 image, ignored ``bboxes``. Defaults to None.
+            **predictions (Tensor): (B, N, ...) ``scores`` and ``bboxes``,
+                where the assigner looks at them, or other ``priors``.
 
         Returns:
             TransportPlan: Weights (B, N, M + 1); anchors that lie outside
             of an image have none.
         """
-        anchors = self.anchors(sizes, device)
-        inside = [self.inside(sizes, meta, device) for meta in gts.metas]
-        everywhere = InstanceData(priors=anchors)
-        preds = [
-            everywhere
-            if kept is None
-            else InstanceData(
-                metainfo=dict(out_of=len(anchors)),
-                priors=kept.anchors,
-                index=kept.index,
-            )
-            for kept in inside
-        ]
+        anchors = self.anchors(sizes, gts.device)
+        inside = [self.inside(sizes, meta, gts.device) for meta in gts.metas]
+        counts = self.counts(sizes)
+        preds = []
+        for image, kept in enumerate(inside):
+            of_image = slice(None) if kept is None else kept.index
+            found = {
+                name: values.detach()[image][of_image]
+                for name, values in predictions.items()
+            }
+            if kept is None:
+                entry = InstanceData(
+                    metainfo=dict(num_level_priors=counts),
+                    **{'priors': anchors, **found},
+                )
+            else:
+                entry = InstanceData(
+                    metainfo=dict(
+                        out_of=len(anchors), num_level_priors=kept.counts
+                    ),
+                    index=kept.index,
+                    **{'priors': kept.anchors, **found},
+                )
+            preds.append(entry)
         plan = match_batch(
             assigner, preds, gts, gts.metas, batch_gt_instances_ignore
         )

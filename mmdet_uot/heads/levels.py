@@ -26,18 +26,17 @@ def flatten_levels(levels: Sequence[Tensor], channels: int) -> Tensor:
     )
 
 
-def sum_levels(values: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+def sum_levels(values: Tensor, counts: Sequence[int]) -> list[Tensor]:
     """Sums of (B, N) values over the images, per level.
 
     Args:
         values (Tensor): (B, N), the levels one after the other.
-        levels (Sequence[Tensor]): Per level, (B, anchors, H, W).
+        counts (Sequence[int]): Predictions per level.
 
     Returns:
         list[Tensor]: Scalars.
     """
-    counts = [level[0].numel() for level in levels]
-    return [part.sum() for part in values.split(counts, dim=1)]
+    return [part.sum() for part in values.split(list(counts), dim=1)]
 
 
 def boxes_of_pairs(

@@ -81,7 +81,7 @@ class UOTSSDHead(SSDHead):
         labels = gts.labels(self.num_classes)
         sizes = [tuple(score.shape[-2:]) for score in cls_scores]
         plan = self.grid_anchors.match(
-            self.assigner, sizes, gts, device, batch_gt_instances_ignore
+            self.assigner, sizes, gts, batch_gt_instances_ignore
         )
         scores, deltas = drop_bad_numbers(
             flatten_levels(cls_scores, self.cls_out_channels),

@@ -1,0 +1,172 @@
+"""Dense heads on plans, under their stock assigners: mmdet's losses."""
+
+import pytest
+import torch
+from helpers.boxes import random_boxes
+from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+import mmdet_uot.heads  # noqa: F401
+
+NUM_CLASSES = 4
+STRIDES = [8, 16]
+SIZE = 96
+COMMON = dict(
+    num_classes=NUM_CLASSES,
+    in_channels=8,
+    feat_channels=8,
+    stacked_convs=1,
+    norm_cfg=dict(type='BN'),
+)
+ANCHORS = dict(
+    anchor_generator=dict(
+        type='AnchorGenerator',
+        ratios=[1.0],
+        octave_base_scale=2,
+        scales_per_octave=1,
+        strides=STRIDES,
+    )
+)
+ATSS = dict(type='ATSSAssigner', topk=5, ignore_iof_thr=0.4)
+SIM_OTA = dict(type='SimOTAAssigner', center_radius=2.5)
+FOCAL = dict(type='FocalLoss', use_sigmoid=True)
+QUALITY = dict(type='QualityFocalLoss', use_sigmoid=True, beta=2.0)
+SETTINGS = {
+    'ATSSHead': (
+        ATSS,
+        dict(
+            COMMON, **ANCHORS, loss_cls=FOCAL, loss_bbox=dict(type='GIoULoss')
+        ),
+    ),
+    'GFLHead': (
+        ATSS,
+        dict(
+            COMMON,
+            **ANCHORS,
+            loss_cls=QUALITY,
+            loss_dfl=dict(type='DistributionFocalLoss', loss_weight=0.25),
+            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+            reg_max=8,
+        ),
+    ),
+    'RTMDetHead': (
+        dict(type='DynamicSoftLabelAssigner', topk=5),
+        dict(
+            COMMON,
+            with_objectness=False,
+            anchor_generator=dict(
+                type='MlvlPointGenerator', offset=0, strides=STRIDES
+            ),
+            bbox_coder=dict(type='DistancePointBBoxCoder'),
+            loss_cls=QUALITY,
+            loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+        ),
+    ),
+    'YOLOXHead': (
+        SIM_OTA,
+        dict(COMMON, strides=STRIDES),
+    ),
+}
+FCOS = dict(COMMON, strides=STRIDES, regress_ranges=((-1, 32), (32, 1e8)))
+SIM = dict(type='UOTAssigner', preset='sim_ota')
+# Costs of anchors where there are anchors, of boxes and points elsewhere.
+PLANS = [
+    *((name, dict(type='UOTAssigner')) for name in ('ATSSHead', 'GFLHead')),
+    *(
+        (name, {**SIM, **softness})
+        for name in ('RTMDetHead', 'YOLOXHead', 'FCOSHead')
+        for softness in ({}, dict(epsilon=0.05))
+    ),
+]
+
+
+def scene(counts, num_ignored=0, pad=None):
+    generator = torch.Generator().manual_seed(4)
+    features = [
+        torch.randn(len(counts), 8, SIZE // x, SIZE // x, generator=generator)
+        for x in STRIDES
+    ]
+    gts = [
+        InstanceData(
+            bboxes=random_boxes(count, generator, corner=50, side=(10, 40)),
+            labels=torch.arange(count) % NUM_CLASSES,
+        )
+        for count in counts
+    ]
+    ignore = [
+        InstanceData(bboxes=random_boxes(num_ignored, generator, corner=50))
+        for _ in counts
+    ]
+    metas = [
+        dict(img_shape=shape, pad_shape=shape)
+        for shape in pad or [(SIZE, SIZE)] * len(counts)
+    ]
+    return features, gts, metas, ignore if num_ignored else None
+
+
+SCENES = {
+    'many': dict(counts=[5, 2]),
+    'some empty': dict(counts=[0, 3]),
+    'all empty': dict(counts=[0, 0]),
+    'ignored': dict(counts=[3, 1], num_ignored=2),
+    'padded': dict(counts=[3, 2], pad=[(64, 96), (96, 96)]),
+}
+
+
+def losses(kind, config, assigner, the_scene, **options):
+    """Losses, and their gradients by the parameters of the head."""
+    features, gts, metas, ignore = scene(**the_scene)
+    train_cfg = assigner and ConfigDict(
+        assigner=assigner, allowed_border=-1, pos_weight=-1, debug=False
+    )
+    torch.manual_seed(0)
+    head = MODELS.build(dict(type=kind, train_cfg=train_cfg, **config))
+    head.init_weights()
+    for name, value in options.items():
+        setattr(head, name, value)
+    found = head.loss_by_feat(*head(features), gts, metas, ignore)
+    found = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in found.items()
+    }
+    parameters = [*head.parameters()]
+    total = sum(sum(value) for value in found.values())
+    return found, torch.autograd.grad(total, parameters, allow_unused=True)
+
+
+@pytest.mark.parametrize('the_scene', SCENES.values(), ids=SCENES)
+@pytest.mark.parametrize('name', SETTINGS)
+def test_a_stock_assigner_gives_the_stock_losses(name, the_scene):
+    assigner, config = SETTINGS[name]
+    use_l1 = dict(use_l1=True) if name == 'YOLOXHead' else {}
+    expected, stock = losses(name, config, assigner, the_scene, **use_l1)
+    found, grads = losses('UOT' + name, config, assigner, the_scene, **use_l1)
+    assert found.keys() == expected.keys()
+    for key, values in expected.items():
+        torch.testing.assert_close(found[key], values, rtol=1e-5, atol=1e-7)
+    for grad, other in zip(grads, stock, strict=True):
+        # What is not reached has no gradient, or one of zeros.
+        grad, other = (
+            torch.zeros(()) if x is None or not x.any() else x
+            for x in (grad, other)
+        )
+        torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('name', 'assigner'), PLANS, ids=str)
+def test_plans_of_ours_train_the_head(name, assigner):
+    config = dict(FCOS, norm_on_bbox=True)
+    if name != 'FCOSHead':
+        _, config = SETTINGS[name]
+    found, grads = losses('UOT' + name, config, assigner, SCENES['many'])
+    assert sum(sum(value) for value in found.values()) > 0
+    assert all(x is None or x.isfinite().all() for x in grads)
+    assert sum(x is not None and bool(x.any()) for x in grads) > 8
+
+
+def test_fcos_without_an_assigner_keeps_its_regions():
+    expected, stock = losses('FCOSHead', FCOS, None, SCENES['many'])
+    found, grads = losses('UOTFCOSHead', FCOS, None, SCENES['many'])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(grads, stock)
