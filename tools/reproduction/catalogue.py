@@ -91,7 +91,7 @@ TABLE3 = Experiment(
 
 # The second is that of the config.
 _LEARNING_RATES = dict(
-    cpu=(1e-3, 2e-3, 4e-3, 8e-3, 16e-3), paper=(2.5e-4, 5e-4, 1e-3, 2e-3)
+    cpu=(1e-3, 2e-3, 4e-3, 8e-3), paper=(2.5e-4, 5e-4, 1e-3, 2e-3)
 )
 
 

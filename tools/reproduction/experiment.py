@@ -41,15 +41,18 @@ class Experiment:
         title (str): What it is about.
         header (tuple[str, ...]): Above the cells of its rows.
         rows (tuple[Row, ...]): Its rows.
-        claim (str): What the paper says about it.
+        claim (str): What the paper says about it. Defaults to nothing.
         by_epoch (bool): Whether it is about AP by epoch. Defaults to False.
+        chosen_on (tuple[int, ...]): Seeds on which its settings were chosen,
+            which are not reported. Defaults to none.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[Row, ...]
-    claim: str
+    claim: str = ''
     by_epoch: bool = False
+    chosen_on: tuple[int, ...] = ()
 
     def at(self, scale: str) -> list[Row]:
         """Its rows at a scale."""

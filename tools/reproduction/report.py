@@ -35,7 +35,7 @@ def format_report(
     """
     parts = [
         f'# {experiment.title}',
-        f'The paper: {experiment.claim}',
+        experiment.claim and f'The paper: {experiment.claim}',
         SCALE_NOTES[scale],
         f'![{name}]({name}.png)',
         _comparison(experiment, rows),

@@ -135,7 +135,11 @@ def write_report(name: str, settings: Settings) -> None:
         ValueError: If results were made with other options.
     """
     experiment = TRAININGS[name]
-    seeds = _seeds_in(settings.folder)
+    seeds = [
+        seed
+        for seed in _seeds_in(settings.folder)
+        if seed not in experiment.chosen_on
+    ]
     jobs = make_jobs(experiment, replace(settings, seeds=seeds))
     rows = collect(experiment, settings.scale, jobs)
     if not any(row.results for row in rows):
