@@ -32,8 +32,8 @@ def match_overlaps(
 
     Returns:
         SparsePlan | None: None if the costs are to be computed: for others
-        than 1 - IoU, in another unit, with candidates or ignored boxes, where
-        a box is no good, or where too many pairs can carry mass.
+        than 1 - IoU, in another unit, with candidates, ignored boxes or a
+        band, where a box is no good, or where too many pairs can carry mass.
     """
     if (
         [type(term) for term in cost.match_costs] != [OneMinusIoUCost]
@@ -43,6 +43,7 @@ def match_overlaps(
         or cost.candidates is not None
         or isinstance(cost.background_cost, BatchedBackgroundCost)
         or cost.ignore_iof_thr > 0
+        or cost.ignore_band is not None
         or not isinstance(solver, ScalingSolver)
         or solver.epsilon_rule == 'support'
         or batch.device.type != 'cpu'

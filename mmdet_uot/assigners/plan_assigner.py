@@ -258,7 +258,9 @@ class PlanAssigner(BaseAssigner):
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
         """
-        costs = self.cost(batch, batch_ignore, self.solver.is_exact)
+        two_stages = isinstance(self.solver, TwoStageSolver)
+        forced = two_stages or self.mass.tau2 >= 1
+        costs = self.cost(batch, batch_ignore, self.solver.is_exact, forced)
         return self.mass(costs, batch)
 
     def solve(

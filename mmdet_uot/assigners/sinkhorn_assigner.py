@@ -50,6 +50,7 @@ class SinkhornAssigner(UOTAssigner):
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
+        ignore_band: tuple[float, float] | None = None,
         bad_costs: str = 'replace',
         memory_budget: int = 2**29,
     ) -> None:
@@ -69,6 +70,7 @@ class SinkhornAssigner(UOTAssigner):
             hard_view=hard_view,
             ignore_iof_thr=ignore_iof_thr,
             ignore_wrt_candidates=ignore_wrt_candidates,
+            ignore_band=ignore_band,
             bad_costs=bad_costs,
             memory_budget=memory_budget,
         )

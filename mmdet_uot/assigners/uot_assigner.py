@@ -42,7 +42,8 @@ class UOTAssigner(PlanAssigner):
     Args:
         match_costs (list[dict] | dict, optional): See :class:`MatchingCost`,
             as ``background_cost``, ``candidates``, ``cost_scaling``,
-            ``bad_costs``, ``ignore_iof_thr`` and ``ignore_wrt_candidates``.
+            ``bad_costs``, ``ignore_iof_thr``, ``ignore_wrt_candidates`` and
+            ``ignore_band``.
         preset (str, optional): A matcher by name, which fixes tau1, tau2 and
             whether epsilon is 0: ``'hungarian'``,
             ``'closest_ground_truth'``, ``'closest_prediction'``,
@@ -87,6 +88,7 @@ class UOTAssigner(PlanAssigner):
         hard_view: str | None = None,
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
+        ignore_band: tuple[float, float] | None = None,
         bad_costs: str = 'replace',
         memory_budget: int = 2**29,
     ) -> None:
@@ -117,6 +119,7 @@ class UOTAssigner(PlanAssigner):
                 bad_costs=bad_costs,
                 ignore_iof_thr=ignore_iof_thr,
                 ignore_wrt_candidates=ignore_wrt_candidates,
+                ignore_band=ignore_band,
             ),
             mass=mass,
             solver=solver,

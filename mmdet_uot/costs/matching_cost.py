@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .._options import check_choice, named_options
 from ..inputs.bad_numbers import BadNumberLog, is_good
+from ..inputs.grey_zone import lies_in_band
 from ..inputs.ignored import lies_in_ignored
 from ..inputs.match_batch import MatchBatch
 from ..ot import may_hold
@@ -107,6 +108,10 @@ class MatchingCost:
         ignore_wrt_candidates (bool): Whether the share is of the
             prediction's area rather than of the ignored box's. Defaults to
             True.
+        ignore_band (tuple[float, float], optional): Predictions whose
+            greatest IoU is at least the first number and less than the second
+            take no part. Where ground truths insist on their mass, the
+            closest prediction of each does. Defaults to None.
 
     Raises:
         TypeError: If an option is of another type.
@@ -123,6 +128,7 @@ class MatchingCost:
         bad_costs: str = 'replace',
         ignore_iof_thr: float = -1.0,
         ignore_wrt_candidates: bool = True,
+        ignore_band: tuple[float, float] | None = None,
     ) -> None:
         if isinstance(cost_scaling, str):
             check_choice('cost_scaling', cost_scaling, COST_SCALINGS)
@@ -137,6 +143,7 @@ class MatchingCost:
                 f'ignore_iof_thr must be a number, got {ignore_iof_thr!r}; 0 '
                 'or less ignores none'
             )
+        self.ignore_band = _parse_band(ignore_band)
         self.match_costs = _build_costs(match_costs)
         self.background_cost = _parse_background(background_cost)
         self.candidates = build_candidates(candidates)
@@ -160,6 +167,7 @@ class MatchingCost:
         batch: MatchBatch,
         batch_ignore: Sequence[InstanceData | None],
         exact: bool,
+        forced: bool = False,
     ) -> Costs:
         """Computes the costs of a batch.
 
@@ -168,6 +176,8 @@ class MatchingCost:
             batch_ignore (Sequence[InstanceData | None]): Per image, ignored
                 ``bboxes``, or None.
             exact (bool): Whether the matcher is exact and needs no scaling.
+            forced (bool): Whether ground truths insist on their mass.
+                Defaults to False.
 
         Returns:
             Costs: With the background as the last column.
@@ -183,6 +193,10 @@ class MatchingCost:
                 batch_ignore,
                 self.ignore_iof_thr,
                 self.ignore_wrt_candidates,
+            )
+        if self.ignore_band is not None:
+            pred_valid &= ~lies_in_band(
+                batch, gt_valid, *self.ignore_band, keep_closest=forced
             )
         self.scale.measure(batch, gt_valid, pred_valid)
         rows, term_is_bad = self._rows(batch, gt_valid)
@@ -223,7 +237,7 @@ class MatchingCost:
             gt_valid,
             pred_valid,
             max_cost,
-            num_preds=None if ignores else batch.num_preds,
+            num_preds=None if ignores or self.ignore_band else batch.num_preds,
             num_candidates=num_candidates,
         )
 
@@ -314,6 +328,25 @@ def _parse_background(
     if not isinstance(value, Sequence):
         return float(numbers[0])
     return torch.tensor(numbers, dtype=torch.float64)
+
+
+def _parse_band(
+    value: tuple[float, float] | None,
+) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, Sequence)
+        or len(value) != 2
+        or not all(isinstance(number, (int, float)) for number in value)
+        or not 0 <= value[0] < value[1] <= 1
+    ):
+        raise ValueError(
+            'ignore_band must be two IoUs (low, high) with 0 <= low < high <= '
+            f'1, or None, got {value!r}'
+        )
+    low, high = value
+    return low, high
 
 
 def _is_run(entry: object) -> bool:
