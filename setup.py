@@ -6,12 +6,19 @@ requirement: two stacks of different names share the import names mmdet, mmcv
 and mmengine, and an installed one must not be overwritten by the other.
 """
 
+import os
 import runpy
 import shutil
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools before 70.1
+    from wheel.bdist_wheel import bdist_wheel
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
@@ -20,6 +27,7 @@ HEADERS = (
     'elementary',
     'elementary_double',
     'masses',
+    'old_glibc',
     'overlap',
     'parallel',
     'relaxation',
@@ -63,23 +71,63 @@ class BuildWithMimFiles(build_py):
                 shutil.copy2(source, mim / name)
 
 
+class BuildLibraries(build_ext):
+    """Builds plain shared libraries, which know no Python and no torch."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """One name for all versions of Python."""
+        return str(Path(*fullname.split('.')).with_suffix('.so'))
+
+
+class WheelForAnyPython(bdist_wheel):
+    """Tags the wheel by the platform alone."""
+
+    def get_tag(self) -> 'tuple[str, str, str]':
+        """The tag of a wheel with or without libraries."""
+        *_, platform = super().get_tag()
+        return 'py3', 'none', platform
+
+
 NATIVE = Path('mmdet_uot', 'native')
 SOURCES = runpy.run_path(str(ROOT / NATIVE / 'sources.py'))
-# Loops for the CPU. Without a compiler there are none, and torch does it.
-LOOPS = Extension(
-    'mmdet_uot.native._loops',
-    sources=[str(NATIVE / f'{name}.c') for name in C_FILES],
-    depends=[str(NATIVE / f'{name}.h') for name in HEADERS],
-    define_macros=[('SOURCE_HASH', f'"{SOURCES["source_hash"]()}"')],
-    extra_compile_args=[
-        '-std=gnu11',
-        '-O3',
-        '-fno-math-errno',
-        '-fno-trapping-math',
-        '-fopenmp',
-    ],
-    extra_link_args=['-fopenmp', '-lm'],
-    optional=True,
+
+
+def library(name: str, most: int) -> Extension:
+    """Loops for the CPU. Without a compiler there are none; torch does it.
+
+    They are linked to no OpenMP: the one that torch has loaded is found when
+    they are loaded.
+    """
+    return Extension(
+        f'mmdet_uot.native.{name}',
+        sources=[str(NATIVE / f'{file}.c') for file in C_FILES],
+        depends=[str(NATIVE / f'{file}.h') for file in HEADERS],
+        define_macros=[
+            ('SOURCE_HASH', f'"{SOURCES["source_hash"]()}"'),
+            ('INSTRUCTIONS', str(most)),
+        ],
+        extra_compile_args=[
+            '-std=gnu11',
+            '-O3',
+            '-fno-math-errno',
+            '-fno-trapping-math',
+            '-fopenmp',
+            '-include',
+            str(NATIVE / 'old_glibc.h'),
+        ],
+        extra_link_args=['-lm', '-s'],
+        optional=True,
+    )
+
+
+# MMDET_UOT_PURE=1 leaves them out: a wheel for any machine.
+LIBRARIES = (
+    []
+    if os.environ.get('MMDET_UOT_PURE') == '1'
+    else [
+        library(name, most)
+        for most, name in enumerate(SOURCES['LIBRARIES'].values())
+    ]
 )
 
 setup(
@@ -97,16 +145,16 @@ setup(
         'mmdet_uot.explain': ['page/*'],
         'mmdet_uot.native': ['*.[ch]'],
     },
-    ext_modules=[LOOPS],
-    python_requires='>=3.10',
+    ext_modules=LIBRARIES,
+    python_requires='>=3.8',
     install_requires=[
-        'torch>=2.4',
-        'numpy>=1.23',
-        'scipy>=1.11',
-        'matplotlib>=3.7',
-        'pycocotools>=2.0.7',
+        'torch>=2.0',
+        'numpy>=1.20',
+        'scipy>=1.6',
+        'matplotlib>=3.5',
+        'pycocotools>=2.0.5',
         'filelock>=3.9',
-        'pillow>=9.3',
+        'pillow>=8',
         'tqdm>=4.60',
     ],
     extras_require={
@@ -116,26 +164,31 @@ setup(
             'onedl-mmengine>=0.10.12,<1',
         ],
         'openmmlab': [
-            'mmdet>=3.3.0,<4',
-            'mmcv>=2.1.0,<2.2',
-            'mmengine>=0.10.7,<1',
+            'mmdet>=3.1.0,<4',
+            'mmcv>=2.0.1,<2.3',
+            'mmengine>=0.7.1,<1',
         ],
         'exact': ['lapx>=0.11'],
         'tests': [
             'hypothesis>=6.100',
-            'POT>=0.9.6',
+            'POT>=0.9.3',
             'pytest>=8',
             'quickjs-ng>=0.17',
         ],
     },
-    cmdclass={'build_py': BuildWithMimFiles},
+    cmdclass={
+        'bdist_wheel': WheelForAnyPython,
+        'build_ext': BuildLibraries,
+        'build_py': BuildWithMimFiles,
+    },
     classifiers=[
         'Development Status :: 4 - Beta',
         'Intended Audience :: Science/Research',
         'Operating System :: POSIX :: Linux',
-        'Programming Language :: Python :: 3.10',
-        'Programming Language :: Python :: 3.11',
-        'Programming Language :: Python :: 3.12',
+        *(
+            f'Programming Language :: Python :: 3.{minor}'
+            for minor in range(8, 14)
+        ),
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     zip_safe=False,

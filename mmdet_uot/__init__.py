@@ -13,6 +13,8 @@ which is what `custom_imports = dict(imports=['mmdet_uot'])` in a config does:
 it is the only part that can be used.
 """
 
+from __future__ import annotations
+
 from . import _host
 from .version import __version__
 

@@ -7,6 +7,8 @@ folder in the name, and gives what it read the package's own registry scope.
 Our configs lie flat, and our classes live in mmdet's registries.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from mmengine.config import Config

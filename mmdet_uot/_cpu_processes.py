@@ -1,5 +1,7 @@
 """Several training processes on machines without a GPU."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 
@@ -54,9 +56,7 @@ def _name_process(launcher: str) -> None:
             f'starts, which sets {", ".join(missing)}'
         )
     _, *wanted = _LAUNCHERS['pytorch']
-    env.update(
-        (name, env[source]) for name, source in zip(wanted, names, strict=True)
-    )
+    env.update((name, env[source]) for name, source in zip(wanted, names))
     env.setdefault('MASTER_PORT', '29500')
     if launcher == 'slurm' and 'MASTER_ADDR' not in env:
         command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]

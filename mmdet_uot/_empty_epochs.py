@@ -3,6 +3,8 @@
 MMEngine goes through all epochs of it, saves checkpoints and evaluates them.
 """
 
+from __future__ import annotations
+
 from functools import wraps
 
 from mmengine.dataset import DefaultSampler

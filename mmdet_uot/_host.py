@@ -5,6 +5,8 @@ Two stacks share the import names mmdet, mmcv and mmengine: the maintained fork
 used here are the same. `mmdet_uot.ot` needs none of them.
 """
 
+from __future__ import annotations
+
 import functools
 import io
 import warnings
@@ -91,9 +93,9 @@ def import_quietly() -> None:
             print(line)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _warn_of_unknown(found: tuple[str, ...]) -> None:
-    versions = ', '.join(map(' '.join, zip(MODULES, found, strict=True)))
+    versions = ', '.join(map(' '.join, zip(MODULES, found)))
     warnings.warn(
         f'mmdet_uot was not tried with {versions}. Made for: {_MADE_FOR}.',
         stacklevel=3,

@@ -1,5 +1,7 @@
 """How the tools end where their input is at fault."""
 
+from __future__ import annotations
+
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager

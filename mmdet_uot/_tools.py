@@ -1,5 +1,7 @@
 """What `tools/train.py` and `tools/test.py` share."""
 
+from __future__ import annotations
+
 import argparse
 import difflib
 import os

@@ -115,11 +115,8 @@ def gpu(monkeypatch):
     """New tensors are fake, those on 'cuda' too, and nothing may wait."""
     monkeypatch.setattr(torch.cuda, 'Event', Event)
     monkeypatch.setattr(torch.cuda, 'device_of', lambda x: nullcontext())
-    with (
-        cuda_guard(),
-        FakeTensorMode(allow_non_fake_inputs=True),
-        NoWaiting(),
-    ):
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with cuda_guard(), fake, NoWaiting():
         yield torch.device('cuda', 0)
 
 

@@ -76,7 +76,7 @@ def test_incomplete_host_is_an_error_at_import(missing, message):
 
 def test_tested_host_gives_no_warning(monkeypatch):
     for stack in _host.STACKS.values():
-        versions = dict(zip(_host.MODULES, stack.values(), strict=True))
+        versions = dict(zip(_host.MODULES, stack.values()))
         monkeypatch.setattr(_host, '_version', versions.__getitem__)
         with warnings.catch_warnings():
             warnings.simplefilter('error')

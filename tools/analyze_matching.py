@@ -5,6 +5,8 @@ python tools/analyze_matching.py my_config.py
 python tools/analyze_matching.py configs/detr_ot.py work_dirs/detr_ot
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys

@@ -6,6 +6,8 @@ python tools/benchmark_matching.py --workloads ssd300 --objects 200
 python tools/benchmark_matching.py --json times.json --figures pictures
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys

@@ -6,6 +6,8 @@ python tools/browse_color_boxes.py configs/detr_ot.py --split val --count 12
 python tools/browse_color_boxes.py my_config.py --names
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

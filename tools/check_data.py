@@ -5,6 +5,8 @@ python tools/check_data.py my_config.py
 python tools/check_data.py my_config.py --splits train
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

@@ -5,6 +5,8 @@ python tools/explain_matching.py configs/ssd300_uot.py --image 0 12
 python tools/explain_matching.py configs/detr_ot.py work_dirs/detr_ot --serve
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Make the Color Boxes dataset (Appendix I) and check its statistics."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

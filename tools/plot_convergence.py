@@ -6,6 +6,8 @@ python tools/plot_convergence.py work_dirs/detr_ot work_dirs/detr_hungarian
 python tools/plot_convergence.py work_dirs/* --keys loss coco/bbox_mAP_50
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
@@ -83,8 +85,7 @@ def read_logs(
             f'the trainings need different names, got {labels}; give --labels'
         )
     return {
-        label: read_log(work_dir)
-        for label, work_dir in zip(labels, work_dirs, strict=True)
+        label: read_log(work_dir) for label, work_dir in zip(labels, work_dirs)
     }
 
 

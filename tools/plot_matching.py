@@ -7,6 +7,8 @@ python tools/plot_matching.py configs/detr_ot.py a/epoch_13.pth a/epoch_14.pth
     --versus configs/detr_hungarian.py b/epoch_13.pth b/epoch_14.pth
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
@@ -152,7 +154,7 @@ def match(
     sample = dataset[find_image(dataset, args.image)]
     model = build_detector(cfg)
     epochs = {}
-    for label, file in zip(labels, files, strict=True):
+    for label, file in zip(labels, files):
         load_weights(model, file)
         epochs[label] = record_matching(model, sample)
     return epochs

@@ -8,6 +8,8 @@ python tools/reproduce.py table1 --scale paper
 python tools/reproduce.py prop
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

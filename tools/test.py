@@ -5,6 +5,8 @@ python tools/test.py configs/ssd300_uot.py work_dirs/ssd300_uot
 python tools/test.py configs/ssd300_uot.py checkpoint.pth --show-dir pictures
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

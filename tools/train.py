@@ -5,6 +5,8 @@ python tools/train.py configs/ssd300_uot.py
 python tools/train.py configs/ssd300_uot.py --resume
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path

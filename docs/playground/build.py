@@ -1,5 +1,7 @@
 """Builds the playground, one page that needs no other file."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 HERE = Path(__file__).parent

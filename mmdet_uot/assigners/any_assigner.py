@@ -56,7 +56,7 @@ def match_batch(
                 else dict(img_meta=meta)
             ),
         ).gt_inds
-        for pred, gt, meta, ignore in zip(*arguments, ignored, strict=True)
+        for pred, gt, meta, ignore in zip(*arguments, ignored)
     ]
     # 1-based; 0 is background, -1 ignored. Missing predictions are ignored.
     padded = pad_sequence(gt_inds, batch_first=True, padding_value=-1)
@@ -98,9 +98,7 @@ def match_layers(
     preds = [
         InstanceData(scores=score, bboxes=box)
         for score, box in zip(
-            scores.detach().flatten(0, 1),
-            boxes.detach().flatten(0, 1),
-            strict=True,
+            scores.detach().flatten(0, 1), boxes.detach().flatten(0, 1)
         )
     ]
     layers = len(scores)

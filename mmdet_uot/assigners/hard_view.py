@@ -104,7 +104,7 @@ def hard_results(
     all_labels = fields(batch_gt_instances, 'labels', (), 'gt_instances')
     results: list[AssignResult] = []
     for image, (pred, gt) in enumerate(
-        zip(batch_pred_instances, batch_gt_instances, strict=True)
+        zip(batch_pred_instances, batch_gt_instances)
     ):
         found = indices[image, : len(pred)]
         ignored = plan.pred_mass[image, : len(pred)] == 0

@@ -110,7 +110,7 @@ def _count(
     side = _sides(batch, there)
     ends = [low <= side for low in (0.0, *_SIDES[:-1])]
     classes = torch.stack(
-        [a & ~b for a, b in zip(ends, [*ends[1:], ~ends[0]], strict=True)]
+        [a & ~b for a, b in zip(ends, [*ends[1:], ~ends[0]])]
     )
     hungry = starves[entry, : len(closest)]
     sums = (
@@ -171,9 +171,7 @@ class _Seen:
             return ''
         sides = '; '.join(
             f'{100 * hungry / count:.0f} % of {count:,.0f} {name}'
-            for name, count, hungry in zip(
-                _names(), self.there, self.starving, strict=True
-            )
+            for name, count, hungry in zip(_names(), self.there, self.starving)
             if count
         )
         text = (
@@ -211,7 +209,7 @@ class _Seen:
 def _names() -> list[str]:
     """What boxes of each class of sides are called."""
     first, *middle, _ = _SIDES
-    pairs = zip(_SIDES[:-2], middle, strict=True)
+    pairs = zip(_SIDES[:-2], middle)
     return [
         f'below {first:.0f} pixels',
         *(f'from {low:.0f} to {high:.0f}' for low, high in pairs),

@@ -33,7 +33,7 @@ def describe_problem(
     costs, boxes, flat, *of_terms = counts
     parts = []
     if costs.any():
-        bad = zip(terms, of_terms, strict=True)
+        bad = zip(terms, of_terms)
         sources = ', '.join(term for term, is_bad in bad if is_bad.any())
         remedy = _SKIPPED if skip else _REPLACED
         parts.append(

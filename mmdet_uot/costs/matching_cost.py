@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import (
@@ -30,7 +30,7 @@ from .whole_batch import add_cost, batched_cost
 __all__ = ['BackgroundCost', 'Costs', 'MatchingCost']
 
 # One number, one per prediction, (cost, number of predictions), or a config.
-BackgroundCost = float | Sequence[float] | Sequence[tuple[float, int]] | dict
+BackgroundCost = Union[float, Sequence, dict]
 
 COST_SCALINGS = ('unit', 'image_max', 'batch_max', 'none')
 

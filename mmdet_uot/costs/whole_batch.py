@@ -81,7 +81,7 @@ def _image_by_image(cost: BaseMatchCost, batch: MatchBatch) -> Tensor:
     B, N, M = len(batch.preds), max(batch.num_preds), max(batch.num_gts)
     padded = torch.zeros((B, M, N), device=batch.device)
     for image, (pred, gt, meta) in enumerate(
-        zip(batch.preds, batch.gts, batch.metas, strict=True)
+        zip(batch.preds, batch.gts, batch.metas)
     ):
         n, m = batch.num_preds[image], batch.num_gts[image]
         if n == 0 or m == 0:

@@ -56,7 +56,7 @@ def count_used(
         best = bbox_overlaps(corners, anchors).amax(1)
         hard.update(
             classes[box['bbox_label']]
-            for box, overlap in zip(boxes, best.tolist(), strict=True)
+            for box, overlap in zip(boxes, best.tolist())
             if overlap < THRESHOLD
         )
     return [

@@ -1,5 +1,7 @@
 """Color Boxes as a dataset of MMDetection."""
 
+from __future__ import annotations
+
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 

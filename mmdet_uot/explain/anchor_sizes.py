@@ -100,7 +100,7 @@ def suggest_anchors(
     serves = torch.stack(
         [
             _best_iou(boxes, stride, offset, width, height) > threshold
-            for stride, offset in zip(strides, offsets, strict=True)
+            for stride, offset in zip(strides, offsets)
         ]
     )
     found: list[NewAnchor] = []

@@ -177,10 +177,7 @@ def _objects(
     )
     if answer.counts is not None:
         fields['count'] = answer.counts.tolist()
-    return [
-        dict(zip(fields, values, strict=True))
-        for values in zip(*fields.values(), strict=True)
-    ]
+    return [dict(zip(fields, values)) for values in zip(*fields.values())]
 
 
 def _listed(
@@ -210,8 +207,10 @@ def _listed(
     }
     return [
         [
-            {name: values[j][k] for name, values in fields.items()}
-            | dict(terms={name: term[j][k] for name, term in terms.items()})
+            {
+                **{name: values[j][k] for name, values in fields.items()},
+                'terms': {name: term[j][k] for name, term in terms.items()},
+            }
             for k in range(listed.shape[1])
         ]
         for j in range(len(listed))
@@ -224,10 +223,8 @@ def _others(weights: Tensor, listed: Tensor) -> list[list[list]]:
     foreground = weights[rows, :-1]
     top = foreground.topk(min(4, foreground.shape[1]), dim=1)
     wanted = [
-        [[j, m] for j, m in zip(*row, strict=True) if m > _LEAST_SHOWN]
-        for row in zip(
-            top.indices.tolist(), _rounded(top.values, 3), strict=True
-        )
+        [[j, m] for j, m in zip(*row) if m > _LEAST_SHOWN]
+        for row in zip(top.indices.tolist(), _rounded(top.values, 3))
     ]
     return [
         [[pair for pair in wanted[row] if pair[0] != j][:3] for row in of_one]

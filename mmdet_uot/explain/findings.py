@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -81,7 +80,7 @@ def _classes(
 ) -> list[dict[str, Any]]:
     """Numbers of values in [low, high), those that there are."""
     found = []
-    for low, high in pairwise(ends):
+    for low, high in zip(ends, ends[1:]):
         mine = (values >= low) & (values < high)
         if not mine.any():
             continue
@@ -101,7 +100,7 @@ def _by_class(
     of_little = labels[little].bincount(minlength=count).tolist()
     return [
         {'class': name, 'objects': there, 'little': bad}
-        for name, there, bad in zip(classes, objects, of_little, strict=False)
+        for name, there, bad in zip(classes, objects, of_little)
     ]
 
 

@@ -156,9 +156,7 @@ def survey_anchors(model: nn.Module, samples: Iterable[dict]) -> Survey:
         survey.shapes.add(shape)
         counts = [
             height * width * base
-            for (height, width), base in zip(
-                sizes, generator.num_base_priors, strict=True
-            )
+            for (height, width), base in zip(sizes, generator.num_base_priors)
         ]
         level = torch.arange(len(sizes)).repeat_interleave(
             torch.tensor(counts)

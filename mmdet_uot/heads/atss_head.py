@@ -135,9 +135,7 @@ class UOTGFLHead(AnchorMatching, GFLHead):
         strides = torch.cat(
             [
                 anchors.new_full((count, 1), stride[0])
-                for count, stride in zip(
-                    counts, self.prior_generator.strides, strict=True
-                )
+                for count, stride in zip(counts, self.prior_generator.strides)
             ]
         )[matched.pairs.prediction]
         centre = self.anchor_center(anchors[matched.pairs.prediction])

@@ -95,7 +95,7 @@ class GridAnchors:
         return [
             height * width * per_cell
             for (height, width), per_cell in zip(
-                sizes, self.generator.num_base_priors, strict=True
+                sizes, self.generator.num_base_priors
             )
         ]
 

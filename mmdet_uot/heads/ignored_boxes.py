@@ -42,9 +42,7 @@ def keeps_ignored(method: Callable) -> Callable:
         if ignored is not None:
             given['batch_img_metas'] = [
                 {**meta, IGNORED: entry}
-                for meta, entry in zip(
-                    given['batch_img_metas'], ignored, strict=True
-                )
+                for meta, entry in zip(given['batch_img_metas'], ignored)
             ]
         return method(*bound.args, **bound.kwargs)
 

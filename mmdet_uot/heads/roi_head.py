@@ -181,7 +181,7 @@ def _weighted_losses(
         samples.append((first + torch.cat((rows, others)), weight, *targets))
         first += len(priors)
     rows, weight, labels, label_weights, targets, box_weights = (
-        torch.cat(parts) for parts in zip(*samples, strict=True)
+        torch.cat(parts) for parts in zip(*samples)
     )
     label_weights = label_weights * weight
     losses: dict[str, Tensor] = bbox_head.loss(

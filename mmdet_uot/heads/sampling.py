@@ -40,7 +40,7 @@ def sampled(
     rows = torch.zeros_like(plan.pred_mass, dtype=torch.bool)
     preds = [InstanceData(priors=priors)] * len(gts)
     results = hard_results(plan, hard_indices(assigner, plan), preds, gts)
-    for row, result, pred, gt in zip(rows, results, preds, gts, strict=True):
+    for row, result, pred, gt in zip(rows, results, preds, gts):
         drawn = sampler.sample(result, pred, gt)
         row[drawn.pos_inds] = True
         row[drawn.neg_inds] = True

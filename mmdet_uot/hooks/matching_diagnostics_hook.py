@@ -266,7 +266,7 @@ class MatchingDiagnosticsHook(Hook):
             with context:
                 return match_images(_without_wrapper(runner.model), samples)
         finally:
-            for builder, log in zip(self.builders, logs, strict=True):
+            for builder, log in zip(self.builders, logs):
                 builder.log = log
 
     def _count_bad_costs(self) -> int:
@@ -287,7 +287,7 @@ class MatchingDiagnosticsHook(Hook):
         # Of the checkpoint of a training that looked at other images.
         if last is None or any(last[name] != now[name] for name in now):
             return None
-        pairs = zip(chain(*best), chain(*last['best']), strict=True)
+        pairs = zip(chain(*best), chain(*last['best']))
         return sum(i != j for i, j in pairs) / sum(now['num_gts'])
 
     def _log(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import count, islice
-from typing import Any
+from typing import Any, Tuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 __all__ = ['NumberedBatches']
 
-Place = tuple[int, int, int]
+Place = Tuple[int, int, int]
 
 
 class NumberedBatches:

@@ -142,7 +142,7 @@ def drop_bad_numbers(
 
 def describe_predictions(counts: np.ndarray) -> str:
     """What the log says of bad scores and boxes."""
-    bad = zip(('scores', 'boxes'), counts.sum(1), strict=True)
+    bad = zip(('scores', 'boxes'), counts.sum(1))
     numbers = ', '.join(f'{count} of {what}' for what, count in bad if count)
     return (
         f'predicted numbers that are not finite: {numbers}; they count as 0 '

@@ -74,5 +74,5 @@ class TensorBatch(MatchBatch):
         """The predictions of each entry, for costs that take one image."""
         return [
             InstanceData(scores=scores, bboxes=boxes)
-            for scores, boxes in zip(self.scores, self.boxes, strict=True)
+            for scores, boxes in zip(self.scores, self.boxes)
         ]

@@ -33,7 +33,7 @@ def lies_in_band(
     """
     found = torch.zeros_like(batch.pred_valid())
     for image, (num_preds, num_gts) in enumerate(
-        zip(batch.num_preds, batch.num_gts, strict=True)
+        zip(batch.num_preds, batch.num_gts)
     ):
         if num_preds == 0 or num_gts == 0:
             continue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, Sequence, overload
 
 import torch
 from mmengine.structures import InstanceData
@@ -188,9 +188,7 @@ class GroundTruths(Sequence[InstanceData]):
         """Per image, for costs that take one; bad boxes are zero."""
         instances = [plain(instance) for instance in self.instances]
         if self.has_boxes:
-            for instance, boxes in zip(
-                instances, self.matched_boxes, strict=True
-            ):
+            for instance, boxes in zip(instances, self.matched_boxes):
                 instance.bboxes = boxes[: len(instance)]
         return instances
 

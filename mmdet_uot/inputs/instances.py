@@ -54,7 +54,7 @@ def fields(
         ValueError: If an image has no such field, or one of another shape.
     """
     values = [get_box_tensor(instance.get(name)) for instance in instances]
-    for instance, value in zip(instances, values, strict=True):
+    for instance, value in zip(instances, values):
         if not isinstance(value, Tensor):
             raise ValueError(
                 f'`{name}` of {argument} must be a tensor, got '

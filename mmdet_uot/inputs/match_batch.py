@@ -183,7 +183,7 @@ class MatchBatch:
         Raises:
             ValueError: If the head has another number of predictions.
         """
-        for image, count in zip(self.names, self.head_counts, strict=True):
+        for image, count in zip(self.names, self.head_counts):
             if count != len(values):
                 raise ValueError(
                     f'{name} must be one number or one per prediction '

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple, Union
 
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -15,9 +15,9 @@ from .asked import FieldMass
 __all__ = ['GtMass', 'MassRange', 'most_asked', 'numbers_of', 'parse_gt_mass']
 
 # One number for all ground truths, or what gives (B, M) for a batch.
-Asked = float | Callable[[MatchBatch], Tensor]
+Asked = Union[float, Callable[[MatchBatch], Tensor]]
 # The option: also a field, a config, or two of these.
-GtMass = float | str | dict | Callable[[MatchBatch], Tensor] | Sequence
+GtMass = Union[float, str, dict, Callable[[MatchBatch], Tensor], Sequence]
 
 
 class MassRange(NamedTuple):

@@ -175,7 +175,7 @@ def _gts() -> Tensor:
 
 
 def _scene() -> Scene:
-    names, *_ = zip(*RECTANGLES, strict=True)
+    names, *_ = zip(*RECTANGLES)
     x, y, width, height, degrees = np.array(
         [numbers for _, *numbers in RECTANGLES], float
     ).T[..., None]

@@ -50,9 +50,7 @@ def draw_samples(
             'the samples have no gt_instances; add LoadAnnotations to the '
             'pipeline'
         )
-    images, notes = zip(
-        *(to_picture(sample['inputs']) for sample in samples), strict=True
-    )
+    images, notes = zip(*(to_picture(sample['inputs']) for sample in samples))
     columns = min(COLUMNS, len(samples))
     rows = -(-len(samples) // columns)
     aspect = max(image.shape[0] / image.shape[1] for image in images)
@@ -79,7 +77,7 @@ def draw_samples(
     if classes is not None:
         # The layout decides what has room.
         figure.draw_without_rendering()
-        for axes, sample in zip(figure.axes, samples, strict=False):
+        for axes, sample in zip(figure.axes, samples):
             gts = sample['data_samples'].gt_instances
             names = [classes[label] for label in gts.labels]
             left = _add_names(axes, get_box_tensor(gts.bboxes).numpy(), names)
@@ -98,7 +96,7 @@ def _add_names(axes: Axes, boxes: np.ndarray, names: Sequence[str]) -> int:
     """
     panel = axes.get_window_extent()
     taken: list[Bbox] = []
-    for box, name in zip(boxes, names, strict=True):
+    for box, name in zip(boxes, names):
         text = axes.annotate(
             name,
             box[:2],

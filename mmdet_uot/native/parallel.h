@@ -5,11 +5,16 @@
 
 #include <stdint.h>
 
-/* Compiled for several instruction sets; the loader takes the best. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
-#define VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
+/* Compiled for several instruction sets; the loader takes the best. The macro
+   INSTRUCTIONS says where to stop: at none (0), AVX2 (1) or AVX-512 (2). */
+#if !defined(__x86_64__) || !defined(__GLIBC__) || defined(__clang__)
 #define VECTORIZED
+#elif INSTRUCTIONS == 0
+#define VECTORIZED
+#elif INSTRUCTIONS == 1
+#define VECTORIZED __attribute__((target_clones("avx2", "default")))
+#else
+#define VECTORIZED __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 
 /* Works on one image; returns nonzero if there is no memory for it. */

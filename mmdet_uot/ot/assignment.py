@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import lru_cache, partial
 from importlib.util import find_spec
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Callable, Tuple, cast
 
 import numpy as np
 import torch
@@ -19,8 +18,11 @@ __all__ = ['assign_one_to_one']
 _WORTH_THREADS = 2**21
 _ALL = slice(None)
 
-Array: TypeAlias = np.ndarray[Any, Any]
-Solver: TypeAlias = Callable[[Array], tuple[Array, Array]]
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, Any]
+else:  # Python 3.8 cannot index it.
+    Array = np.ndarray
+Solver = Callable[[Array], Tuple[Array, Array]]
 
 
 def assign_one_to_one(
@@ -44,7 +46,7 @@ def assign_one_to_one(
     preds, gts = _live_entries(pred_live), _live_entries(gt_live)
     problems = [
         _part(matrix, gt, pred)
-        for matrix, gt, pred in zip(columns, gts, preds, strict=True)
+        for matrix, gt, pred in zip(columns, gts, preds)
     ]
     threads = min(torch.get_num_threads(), len(problems))
     if threads > 1 and columns.size > _WORTH_THREADS:
@@ -62,7 +64,7 @@ def assign_one_to_one(
     return image, prediction, ground_truth
 
 
-@cache
+@lru_cache(maxsize=None)
 def _solver() -> Solver:
     """Takes (m, n) prices, returns the pairs, sorted by row."""
     if find_spec('lap') is not None:
@@ -98,7 +100,7 @@ def _join(found: list[Array], live: list[slice | Array], out: Array) -> None:
     np.concatenate(
         [
             own if isinstance(entries, slice) else entries[own]
-            for entries, own in zip(live, found, strict=True)
+            for entries, own in zip(live, found)
         ],
         out=out,
     )

@@ -74,10 +74,10 @@ def _concatenate_pairs(
     starts = accumulate((len(plan.pred_mass) for plan in plans), initial=0)
     matched = [
         plan.matched._replace(image=plan.matched.image + start)
-        for plan, start in zip(plans, starts, strict=False)
+        for plan, start in zip(plans, starts)
     ]
     return SparsePlan(
-        WeightedPairs(*map(torch.cat, zip(*matched, strict=True))),
+        WeightedPairs(*map(torch.cat, zip(*matched))),
         background=torch.cat([_pad(plan.background, N) for plan in plans]),
         **_vectors(plans, N, columns),
     )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .._torch_versions import is_compiling
+
 __all__ = ['can_look', 'may_hold', 'to_device']
 
 
@@ -48,5 +50,5 @@ def may_hold(flags: Tensor) -> bool:
 
 def can_look(tensor: Tensor) -> bool:
     """Tells whether a tensor's values are at hand: on the CPU, not traced."""
-    traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
+    traced = is_compiling() or type(tensor) is not Tensor
     return tensor.device.type == 'cpu' and not traced

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from .._torch_versions import is_compiling
+
 __all__ = ['full_precision']
 
 # Functions and methods of torch that compute matrix products.
@@ -44,7 +46,7 @@ def _no_autocast(device_type: str) -> AbstractContextManager[Any]:
 
 
 def _exact_products() -> AbstractContextManager[Any]:
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return nullcontext()
     try:
         exact = torch.get_float32_matmul_precision() == 'highest'

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Callable, ClassVar
 
 from torch import Tensor
 
@@ -77,7 +76,7 @@ def solve(
     return ExactSolver()(problem, tau1, tau2)
 
 
-Matcher: TypeAlias = Callable[[MatchingProblem], TransportPlan]
+Matcher = Callable[[MatchingProblem], TransportPlan]
 
 
 @dataclass(frozen=True)

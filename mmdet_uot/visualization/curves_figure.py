@@ -69,7 +69,7 @@ def draw_curves(
         axes.set(label=key, title=key)
         drawn = [
             (log, style)
-            for log, style in zip(logs.values(), styles, strict=True)
+            for log, style in zip(logs.values(), styles)
             if key in log.curves
         ]
         for log, style in drawn:
@@ -83,7 +83,7 @@ def draw_curves(
     figure.legend(
         handles=[
             Line2D([], [], **style, ms=4, label=label)
-            for label, style in zip(logs, styles, strict=True)
+            for label, style in zip(logs, styles)
         ],
         loc='outside upper center',
         ncols=LEGEND_COLUMNS,

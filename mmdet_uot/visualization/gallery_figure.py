@@ -48,7 +48,7 @@ def draw_gallery(
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in grid[len(matchers) :]:
         axes.set_axis_off()
-    for axes, (heading, matched) in zip(grid, matchers.items(), strict=False):
+    for axes, (heading, matched) in zip(grid, matchers.items()):
         name, _, notes = heading.partition('\n')
         axes.set_label(heading)
         axes.set_title(name, fontsize='small', fontweight='bold', pad=14)

@@ -192,7 +192,7 @@ def _is_near(place: np.ndarray, others: np.ndarray, reach: float) -> bool:
 def add_ground_truths(axes: Axes, boxes: np.ndarray) -> None:
     """Outlines ground truths (M, 4), xyxy, and names them by letters."""
     add_boxes(axes, boxes, BLACK)
-    for box, name in zip(boxes, letters(len(boxes)), strict=True):
+    for box, name in zip(boxes, letters(len(boxes))):
         # An annotation may leave the image, and the layout keeps room for it.
         axes.annotate(
             name,

@@ -64,7 +64,7 @@ def test_corner_of_hungarian(num_preds, num_gts, scaling, draw):
     stock = TASK_UTILS.build(dict(type='HungarianAssigner', match_costs=COSTS))
     ours = SinkhornAssigner(match_costs=COSTS, epsilon=0, cost_scaling=scaling)
     preds, gts, metas = draw.batch([num_preds] * 5, [num_gts] * 5)
-    for image in zip(preds, gts, metas, strict=True):
+    for image in zip(preds, gts, metas):
         pred, gt, meta = image
         assert_same_result(
             ours.assign(pred, gt, img_meta=meta),

@@ -143,9 +143,7 @@ def test_layers_are_images(assigner, draw):
     metas = [dict(img_shape=(160, 300)), dict(img_shape=(220, 90))]
     preds = [
         InstanceData(scores=score, bboxes=box)
-        for score, box in zip(
-            scores.flatten(0, 1), boxes.flatten(0, 1), strict=True
-        )
+        for score, box in zip(scores.flatten(0, 1), boxes.flatten(0, 1))
     ]
     layers = assigner.match_layers(scores, boxes, gts, metas)
     close(layers.weights, assigner.match(preds, gts * 3, metas * 3).weights)
@@ -298,7 +296,7 @@ def test_inputs_are_left_as_they_are(assigner, draw):
     preds, gts, metas = draw.batch([12, 12], [3, 1])
     before = [x.clone() for x in (*preds, *gts)]
     assigner.match(preds, gts, metas)
-    for instances, copy in zip((*preds, *gts), before, strict=True):
+    for instances, copy in zip((*preds, *gts), before):
         assert sorted(instances.keys()) == sorted(copy.keys())
         for name, value in instances.items():
             assert torch.equal(value, copy.get(name))

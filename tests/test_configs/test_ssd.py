@@ -94,9 +94,7 @@ def test_one_step_of_the_head(name, load, assert_trains):
     head.init_weights()
     features = [
         torch.rand(1, channels, side, side)
-        for channels, side in zip(
-            cfg.bbox_head.in_channels, GRIDS[size], strict=True
-        )
+        for channels, side in zip(cfg.bbox_head.in_channels, GRIDS[size])
     ]
     data = demo_mm_inputs(1, [[3, size, size]], num_items=[4])
     for sample in data['data_samples']:

@@ -63,7 +63,7 @@ def test_no_mass_outside_and_none_for_whom_there_is_nobody(options, scaling):
     images = [
         grid_image('yolox', seed, num_gts=2 + 3 * seed) for seed in (0, 2)
     ]
-    preds, gts = zip(*images, strict=True)
+    preds, gts = zip(*images)
     assigner = UOTAssigner(
         candidates=[IN_BOX, dict(type='IoUAbove', threshold=0.1)],
         cost_scaling=scaling,

@@ -202,7 +202,7 @@ def test_the_view_follows_the_numbers_also_when_they_move(
     moved = UOTAssigner()
     moved.set_numbers(tau1=tau1, tau2=tau2)
     given = UOTAssigner(tau1=tau1, tau2=tau2, hard_view=view)
-    for preds, gts in zip(*batch, strict=True):
+    for preds, gts in zip(*batch):
         expected = given.assign(preds, gts).gt_inds
         assert torch.equal(moved.assign(preds, gts).gt_inds, expected)
 

@@ -94,9 +94,7 @@ def assert_equals_originals(cost, batch, preds, gts, metas):
     twice = value.clone()
     assert not add_cost(cost, batch, batch.gt_valid(), twice).any()
     torch.testing.assert_close(twice, 2 * value)
-    for image, (pred, gt, meta) in enumerate(
-        zip(preds, gts, metas, strict=True)
-    ):
+    for image, (pred, gt, meta) in enumerate(zip(preds, gts, metas)):
         if len(pred) and len(gt):
             torch.testing.assert_close(
                 value[image, : len(gt), : len(pred)].mT,
@@ -132,9 +130,7 @@ def test_layers_are_stacked_before_images(config, draw):
     metas = [dict(img_shape=(160, 300)), dict(img_shape=(220, 90))]
     preds = [
         InstanceData(scores=score, bboxes=box)
-        for score, box in zip(
-            scores.flatten(0, 1), boxes.flatten(0, 1), strict=True
-        )
+        for score, box in zip(scores.flatten(0, 1), boxes.flatten(0, 1))
     ]
     assert_equals_originals(
         TASK_UTILS.build(config),

@@ -117,7 +117,7 @@ def test_noise_has_the_asked_deviation_and_is_independent():
 
 def test_noise_does_not_move_the_rectangles():
     clean = ColorBoxesOptions(noise_std=0)
-    for noisy, other in zip(scenes(DEFAULT, 5), scenes(clean, 5), strict=True):
+    for noisy, other in zip(scenes(DEFAULT, 5), scenes(clean, 5)):
         np.testing.assert_array_equal(noisy.corners, other.corners)
 
 

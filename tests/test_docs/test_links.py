@@ -1,7 +1,7 @@
 """Links between the documents lead somewhere."""
 
 import re
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ def prose(document):
     return re.sub(r'^```.*?^```', '', document.read_text(), flags=re.S | re.M)
 
 
-@cache
+@lru_cache(maxsize=None)
 def anchors(document):
     """Names that GitHub gives to the headings."""
     titles = re.findall(r'^#+ (.*)$', prose(document), re.M)

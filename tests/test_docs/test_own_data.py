@@ -44,7 +44,7 @@ def as_xml(boxes):
     for name, *box in boxes:
         sides = ''.join(
             f'<{corner}>{value}</{corner}>'
-            for corner, value in zip(corners, box, strict=True)
+            for corner, value in zip(corners, box)
         )
         objects.append(
             f'<object><name>{name}</name><difficult>0</difficult>'

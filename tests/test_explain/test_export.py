@@ -156,7 +156,7 @@ def test_fiftyone_gets_every_object(export, monkeypatch):
     (sample,) = export_to_fiftyone('cells', images).samples
     detections = sample.ground_truth.detections
     assert len(detections) == len(page['objects'])
-    for detection, entry in zip(detections, page['objects'], strict=True):
+    for detection, entry in zip(detections, page['objects']):
         left, top, width, height = detection.bounding_box
         assert left + width <= 1
         assert detection.mass == entry['got']

@@ -57,7 +57,7 @@ def test_the_closest_anchor_is_the_closest(ask):
     question = ask('SSD')
     reasons = explain_objects(question)
     found = 0
-    for ious, reason in zip(question.ious, reasons, strict=True):
+    for ious, reason in zip(question.ious, reasons):
         said = re.search(r'IoU (\S+) < (\S+) = 1 - background_cost', reason[0])
         if said:
             found += 1
@@ -83,9 +83,7 @@ def test_levels_are_those_of_the_head(build, ask):
             scores, _ = model.eval()(image, mode='tensor')
         sizes = [score.shape[2:] for score in scores]
         expected = head.prior_generator.grid_priors(sizes, device='cpu')
-        assert all(
-            torch.equal(a, b) for a, b in zip(levels, expected, strict=True)
-        )
+        assert all(torch.equal(a, b) for a, b in zip(levels, expected))
         found = levels_of(question.record.boxes, levels)
         assert found.bincount().tolist() == [len(x) for x in levels]
         some = question.record.boxes[::7]

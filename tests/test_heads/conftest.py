@@ -39,7 +39,7 @@ def train_cfg(assigner, **options):
         neg_pos_ratio=3,
         debug=False,
     )
-    return ConfigDict(assigner=assigner, **(defaults | options))
+    return ConfigDict(assigner=assigner, **{**defaults, **options})
 
 
 TEST_CFG = ConfigDict(
@@ -142,10 +142,10 @@ def soft(request):
     return SOFT[request.param]
 
 
-@pytest.fixture(params=HARD | SOFT)
+@pytest.fixture(params=[*HARD, *SOFT])
 def assigner(request):
     """Config of any assigner."""
-    return (HARD | SOFT)[request.param]
+    return {**HARD, **SOFT}[request.param]
 
 
 @pytest.fixture

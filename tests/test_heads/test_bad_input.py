@@ -108,7 +108,7 @@ def test_bad_predictions_spoil_no_other_image(
         outputs.proposals[which][PLACES[place][1:]] = value
     total, grads = outputs.losses()
     assert total.isfinite()
-    for grad, expected in zip(grads, clean, strict=True):
+    for grad, expected in zip(grads, clean):
         assert grad.isfinite().all()
         # Images are the last axis but two.
         others = [
@@ -206,7 +206,7 @@ def test_ssd_with_bad_predictions(
                 torch.testing.assert_close(
                     values[key][image], of_images[image]
                 )
-        for grad, expected in zip(grads, clean_grads, strict=True):
+        for grad, expected in zip(grads, clean_grads):
             assert grad.isfinite().all()
             torch.testing.assert_close(grad[[0, 2]], expected[[0, 2]])
     text = f' of {"scores" if name == "scores" else "boxes"}; they count as 0'

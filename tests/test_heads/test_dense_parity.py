@@ -145,7 +145,7 @@ def test_a_stock_assigner_gives_the_stock_losses(name, the_scene):
     assert found.keys() == expected.keys()
     for key, values in expected.items():
         torch.testing.assert_close(found[key], values, rtol=1e-5, atol=1e-7)
-    for grad, other in zip(grads, stock, strict=True):
+    for grad, other in zip(grads, stock):
         # What is not reached has no gradient, or one of zeros.
         grad, other = (
             torch.zeros(()) if x is None or not x.any() else x

@@ -263,9 +263,7 @@ def test_layers_do_not_mix():
         alone = head.loss_by_feat_single(
             scores[layer], boxes[layer], gts, metas
         )
-        for name, value in zip(
-            ('loss_cls', 'loss_bbox', 'loss_iou'), alone, strict=True
-        ):
+        for name, value in zip(('loss_cls', 'loss_bbox', 'loss_iou'), alone):
             torch.testing.assert_close(together[prefix + name], value)
 
 

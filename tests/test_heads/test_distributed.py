@@ -108,7 +108,7 @@ class Losses(BaseModel):
 
     def forward(self, images):
         """The losses of images, given as pairs of a seed and a count."""
-        features, gts = zip(*(image(*pair) for pair in images), strict=True)
+        features, gts = zip(*(image(*pair) for pair in images))
         hidden = torch.stack(features, 1)
         memory = hidden[0]
         if hasattr(self.head, 'prior_generator'):

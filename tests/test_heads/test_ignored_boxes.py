@@ -100,7 +100,7 @@ def on_both_sides(head):
     """Predictions on the left, and the same with more on the right."""
     left, right = outputs(head, 12, seed=0), outputs(head, 20, seed=1)
     right[1][..., 0] += 0.6
-    both = [torch.cat(x, 2) for x in zip(left, right, strict=True)]
+    both = [torch.cat(x, 2) for x in zip(left, right)]
     return left, both
 
 
@@ -115,7 +115,7 @@ def test_predictions_in_ignored_boxes_are_as_if_absent(name, assigner):
     values, grads = losses(head, both, samples(RIGHT_HALF))
     assert list(values) == list(expected)
     torch.testing.assert_close(values, expected)
-    for grad, expected_grad in zip(grads, expected_grads, strict=True):
+    for grad, expected_grad in zip(grads, expected_grads):
         torch.testing.assert_close(grad[:, :, :12], expected_grad)
         assert (grad[:, :, 12:] == 0).all()
     without, _ = losses(head, both, samples())

@@ -62,9 +62,7 @@ def test_ssd512_with_two_hundred_objects():
         [
             torch.randn(images, anchors * channels, side, side)
             for anchors, side in zip(
-                head.prior_generator.num_base_priors,
-                (64, 32, 16, 8, 4, 2, 1),
-                strict=True,
+                head.prior_generator.num_base_priors, (64, 32, 16, 8, 4, 2, 1)
             )
         ]
         for channels in (head.cls_out_channels, 4)

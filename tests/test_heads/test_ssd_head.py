@@ -165,9 +165,7 @@ def test_a_background_per_anchor_is_that_of_the_anchor(
     device = torch.device('cpu')
     anchors = head.grid_anchors.anchors(SHAPES, device)
     counts = set()
-    for image, (gts, meta) in enumerate(
-        zip(scene.gts, scene.metas, strict=True)
-    ):
+    for image, (gts, meta) in enumerate(zip(scene.gts, scene.metas)):
         kept = head.grid_anchors.inside(SHAPES, meta, device)
         flags = torch.ones(270).bool() if kept is None else kept.flags
         counts.add(int(flags.sum()))
@@ -212,9 +210,7 @@ def test_autocast(assigner, make_scene, config):
         half, grads = scene.losses(head)
     assert all(grad.isfinite().all() for grad in grads)
     for name in expected:
-        for x, y, z in zip(
-            expected[name], same[name], half[name], strict=True
-        ):
+        for x, y, z in zip(expected[name], same[name], half[name]):
             torch.testing.assert_close(y, x, rtol=1e-6, atol=1e-7)
             assert z.dtype == torch.float32
             torch.testing.assert_close(z, x, rtol=1e-2, atol=1e-3)
@@ -240,7 +236,7 @@ def test_predicts_what_the_stock_head_should(make_scene, config):
         for head in (ours, stock)
     ]
     assert len(results[0]) == 2
-    for actual, expected in zip(*results, strict=True):
+    for actual, expected in zip(*results):
         assert len(actual) > 0
         assert actual.bboxes.shape == (len(actual), 4)
         for name in ('bboxes', 'scores', 'labels'):
@@ -291,7 +287,7 @@ def test_a_head_for_inference_needs_no_train_cfg(make_scene, config):
         x.predict_by_feat(*x(features()), batch_img_metas=metas)
         for x in (head, trained)
     ]
-    for actual, expected in zip(*results, strict=True):
+    for actual, expected in zip(*results):
         assert torch.equal(actual.bboxes, expected.bboxes)
 
 
@@ -335,7 +331,7 @@ def detector(monkeypatch, config):
 def test_within_a_detector(num_gts, detector, make_scene):
     scene = make_scene(num_gts)
     samples = []
-    for gts, meta in zip(scene.gts, scene.metas, strict=True):
+    for gts, meta in zip(scene.gts, scene.metas):
         meta = dict(meta, ori_shape=meta['img_shape'], scale_factor=(2.0, 2.0))
         samples.append(DetDataSample(metainfo=meta, gt_instances=gts))
         samples[-1].ignored_instances = InstanceData(bboxes=torch.zeros(0, 4))
@@ -348,7 +344,7 @@ def test_within_a_detector(num_gts, detector, make_scene):
     for name, parameter in detector.named_parameters():
         assert parameter.grad.isfinite().all(), name
     results = detector(images, samples, mode='predict')
-    for result, sample in zip(results, samples, strict=True):
+    for result, sample in zip(results, samples):
         pred = result.pred_instances
         assert 0 < len(pred) <= 20
         width = sample.img_shape[1] / 2  # rescaled to the original

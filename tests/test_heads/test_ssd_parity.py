@@ -24,10 +24,10 @@ def test_hard_plans_give_the_stock_losses(hard, options, scene, config):
     expected, stock = scene.losses(SSDHead(**head))
     for name in expected:
         assert len(values[name]) == len(scene.gts)
-        for x, y in zip(values[name], expected[name], strict=True):
+        for x, y in zip(values[name], expected[name]):
             assert x.shape == y.shape
             torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-7)
-    for x, y in zip(grads, stock, strict=True):
+    for x, y in zip(grads, stock):
         torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-7)
 
 

@@ -229,7 +229,7 @@ def test_a_training_is_the_same_with_and_without_it(
     name, options, others, make_runner
 ):
     expected = trace(make_runner(name, others))
-    runner = make_runner(name, [*others, HOOK | options])
+    runner = make_runner(name, [*others, {**HOOK, **options}])
     assert_equal(trace(runner), expected)
     assert len(curves(runner.work_dir)) >= len(NUMBERS) - 2
 
@@ -242,11 +242,11 @@ def by_definition(plans):
         total = sum(map(sum, plan))
         mass = [x / total for row in plan for x in row if x > 0]
         entropies.append(-sum(p * (math.log(p) - 1) for p in mass))
-        for column in [*zip(*plan, strict=True)][:-1]:
+        for column in [*zip(*plan)][:-1]:
             foreground += sum(column)
             pairs += any(
                 x > sum(row) / 2 and x > sum(column) / 2
-                for x, row in zip(column, plan, strict=True)
+                for x, row in zip(column, plan)
             )
     return dict(
         one_to_one=pairs / num_gts,
@@ -259,14 +259,14 @@ def best(plans):
     return [
         column.index(max(column)) if max(column) > 0 else -1
         for plan in plans
-        for column in [[*x] for x in zip(*plan, strict=True)][:-1]
+        for column in [[*x] for x in zip(*plan)][:-1]
     ]
 
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 @pytest.mark.parametrize('name', MODELS_OF)
 def test_the_log_has_the_numbers_of_the_checkpoints(name, split, make_runner):
-    runner = make_runner(name, [HOOK | dict(split=split)])
+    runner = make_runner(name, [dict(HOOK, split=split)])
     runner.train()
     logged = curves(runner.work_dir)
 
@@ -332,7 +332,7 @@ def test_a_resumed_training_logs_what_an_uninterrupted_one_does(make_runner):
 def test_other_images_than_the_checkpoints_begin_anew(make_runner):
     stopped = make_runner('DETR', [HOOK], train_cfg=epochs(1))
     stopped.train()
-    hook = HOOK | dict(num_images=3)
+    hook = dict(HOOK, num_images=3)
     resumed = make_runner(
         'DETR', [hook], resume=True, work_dir=stopped.work_dir
     )
@@ -346,7 +346,7 @@ def test_intervals(by_epoch, make_runner):
     options = dict(interval=2, picture_interval=4, by_epoch=by_epoch)
     runner = make_runner(
         'DETR',
-        [HOOK | options],
+        [{**HOOK, **options}],
         train_cfg=epochs(4) if by_epoch else iterations(4),
         log_processor=dict(window_size=1, by_epoch=by_epoch),
     )
@@ -362,7 +362,7 @@ def test_intervals(by_epoch, make_runner):
 def test_the_picture_is_that_of_the_first_image_with_objects(
     picture, make_runner
 ):
-    hook = HOOK | dict(picture_interval=EPOCHS, picture=picture)
+    hook = dict(HOOK, picture_interval=EPOCHS, picture=picture)
     runner = make_runner('DETR', [hook])
     runner.train()
     (file,) = Path(runner.work_dir).glob('*/vis_data/vis_image/*')
@@ -399,7 +399,7 @@ def number_of_bad_costs(root, layers):
 
 
 def test_bad_costs_are_those_of_the_training(root, make_runner):
-    hook = HOOK | dict(interval=2)
+    hook = dict(HOOK, interval=2)
     runner = make_runner('DETR', [hook], change=bad_costs)
     runner.train()
     _, logged = curves(runner.work_dir)['bad_costs']
@@ -421,7 +421,7 @@ def fail(*_, **__):
 def test_a_failure_is_one_warning(broken, said, make_runner, monkeypatch):
     expected = trace(make_runner('DETR', []))
     monkeypatch.setattr(matching_diagnostics_hook, broken, fail)
-    runner = make_runner('DETR', [HOOK | dict(picture_interval=1)])
+    runner = make_runner('DETR', [dict(HOOK, picture_interval=1)])
     assert_equal(trace(runner), expected)
     (log,) = Path(runner.work_dir).glob('*/*.log')
     assert log.read_text().count(said) == 1
@@ -644,7 +644,7 @@ def test_images_are_spread_evenly_and_not_augmented(wrap, root):
         found = min(asked, IMAGES)
         assert len(samples) == found
         indices = np.linspace(0, IMAGES, found, endpoint=False).astype(int)
-        for index, sample in zip(indices, samples, strict=True):
+        for index, sample in zip(indices, samples):
             expected = plain[int(index)]
             assert torch.equal(sample['inputs'], expected['inputs'])
             boxes, expected = (
@@ -671,7 +671,7 @@ def test_images_are_spread_evenly_and_not_augmented(wrap, root):
 )
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        HOOKS.build(HOOK | options)
+        HOOKS.build({**HOOK, **options})
 
 
 def without_validation(cfg):

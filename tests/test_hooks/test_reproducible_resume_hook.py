@@ -77,7 +77,7 @@ def test_every_epoch_and_rank_draws_other_numbers(train, monkeypatch):
     epochs += train([0, 1])
     own = [process for process, *_ in epochs]
     items = [item[1:] for _, *items in epochs for item in items]
-    for numbers in chain(zip(*own, strict=True), zip(*items, strict=True)):
+    for numbers in chain(zip(*own), zip(*items)):
         assert len(set(numbers)) == len(numbers)
 
 
@@ -139,15 +139,15 @@ BY_SHAPE = dict(batch_sampler=dict(type='mmdet.AspectRatioBatchSampler'))
     ('options', 'resumed'),
     [
         (INFINITE, WORKERS),
-        (INFINITE | WORKERS, {}),
+        ({**INFINITE, **WORKERS}, {}),
         (FINITE, WORKERS),
-        (INFINITE | BY_SHAPE, {}),
-        (FINITE | BY_SHAPE, {}),
+        ({**INFINITE, **BY_SHAPE}, {}),
+        ({**FINITE, **BY_SHAPE}, {}),
     ],
 )
 def test_an_iteration_does_not_depend_on_its_past(options, resumed):
     whole = iterate(0, 9, **options)
-    again = iterate(5, 9, seed_of_process=8, **(options | resumed))
+    again = iterate(5, 9, seed_of_process=8, **{**options, **resumed})
     assert again == {i: whole[i] for i in range(5, 9)}
     numbers = [
         number

@@ -63,7 +63,7 @@ def test_they_are_the_sequence_that_was_given():
     _, gts, metas = batch()
     prepared = GroundTruths(gts, metas, CPU)
     assert len(prepared) == 3
-    assert all(x is y for x, y in zip(prepared, gts, strict=True))
+    assert all(x is y for x, y in zip(prepared, gts))
     assert prepared[1:] == gts[1:]
     assert GroundTruths.of(prepared, [], CPU) is prepared
 

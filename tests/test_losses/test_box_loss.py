@@ -45,17 +45,13 @@ def test_pairs_have_the_mass_of_their_ground_truths(min_mass, matched):
 @pytest.mark.parametrize('kind', ['hard', 'ignored'])
 def test_pairs_of_a_hard_plan_are_all_of_its_pairs(kind, matched):
     plan = matched(kind).plan
-    for ours, all_of_them in zip(
-        box_pairs(plan, 0.5), plan.pairs(), strict=True
-    ):
+    for ours, all_of_them in zip(box_pairs(plan, 0.5), plan.pairs()):
         assert ours.equal(all_of_them)
 
 
 def test_thousands_of_sure_pairs_are_kept():
     plan = TransportPlan.from_indices(torch.arange(6000)[None] % 3 - 1, 2)
-    for ours, all_of_them in zip(
-        box_pairs(plan, 0.01), plan.pairs(), strict=True
-    ):
+    for ours, all_of_them in zip(box_pairs(plan, 0.01), plan.pairs()):
         assert ours.equal(all_of_them)
 
 

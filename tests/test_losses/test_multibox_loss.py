@@ -133,11 +133,11 @@ def test_equals_the_sum_over_pairs_with_gradients(
         grads.append(torch.autograd.grad(total, leaves))
     for name, shape in (('loss_cls', (1,)), ('loss_bbox', ())):
         assert [x.shape for x in actual[name]] == [shape] * 3
-        for x, y in zip(actual[name], expected[name], strict=True):
+        for x, y in zip(actual[name], expected[name]):
             torch.testing.assert_close(
                 x.view(()).double(), y, rtol=1e-5, atol=1e-7
             )
-    for x, y in zip(*grads, strict=True):
+    for x, y in zip(*grads):
         torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-8)
 
 
@@ -213,9 +213,7 @@ def test_half_precision_gives_float32_losses(matched, losses):
         data.scores, data.pred = data.scores.half(), data.pred.half()
         half = losses(data)
     for name in ('loss_cls', 'loss_bbox'):
-        for x, y, z in zip(
-            expected[name], same[name], half[name], strict=True
-        ):
+        for x, y, z in zip(expected[name], same[name], half[name]):
             torch.testing.assert_close(y, x, rtol=1e-6, atol=1e-7)
             assert z.dtype == torch.float32
             torch.testing.assert_close(z, x, rtol=1e-2, atol=1e-3)

@@ -69,7 +69,7 @@ def test_every_ground_truth_gets_its_mass_and_the_background_the_rest(
 ):
     preds, gts, metas = batch_of(draw)
     plan = balanced(gt_mass).match(preds, gts, metas)
-    for image, (pred, gt) in enumerate(zip(preds, gts, strict=True)):
+    for image, (pred, gt) in enumerate(zip(preds, gts)):
         masses, received = expected(pred, gt), plan.gt_marginal[image]
         close(received[: len(gt)], masses, rtol=0, atol=1e-5)
         assert not received[len(gt) : -1].any()
@@ -107,7 +107,7 @@ def test_hungarian_is_scipy_on_repeated_columns(k, draw):
     plan = UOTAssigner(preset='hungarian', match_costs=IOU, gt_mass=k).match(
         preds, gts
     )
-    for image, (pred, gt) in enumerate(zip(preds, gts, strict=True)):
+    for image, (pred, gt) in enumerate(zip(preds, gts)):
         cost = TASK_UTILS.build(IOU)(pred, gt)
         repeated = cost.repeat(1, k).double().numpy()
         row, column = linear_sum_assignment(repeated)

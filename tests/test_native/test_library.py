@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mmdet_uot.native import can_read, library
-from mmdet_uot.native.sources import source_hash
+from mmdet_uot.native.sources import LIBRARIES, source_hash
 from mmdet_uot.ot import MatchingProblem, sinkhorn
 
 pytestmark = pytest.mark.slow
@@ -98,8 +98,30 @@ def test_a_library_that_does_not_fit_is_left_alone(
     )
 
 
-def _raise(*_):
+def _raise(*_, **__):
     raise OSError('no such thing')
+
+
+@needs_library
+@pytest.mark.usefixtures('_load_again')
+@pytest.mark.parametrize('most', LIBRARIES)
+def test_plans_do_not_depend_on_the_instructions(most, monkeypatch, problem):
+    expected = sinkhorn(problem, epsilon=0.05)
+    monkeypatch.setenv('MMDET_UOT_INSTRUCTIONS', most)
+    library.cache_clear()
+    assert LIBRARIES[most] in library()._name
+    plan = sinkhorn(problem, epsilon=0.05)
+    torch.testing.assert_close(
+        plan.weights, expected.weights, atol=1e-6, rtol=1e-5
+    )
+
+
+@pytest.mark.usefixtures('_load_again')
+def test_unknown_instructions_are_refused(monkeypatch):
+    monkeypatch.setenv('MMDET_UOT_INSTRUCTIONS', 'sse')
+    library.cache_clear()
+    with pytest.raises(ValueError, match="must be one of .*, got 'sse'"):
+        library()
 
 
 @pytest.mark.parametrize('threads', [1, 2, 5])

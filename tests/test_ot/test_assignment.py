@@ -36,7 +36,7 @@ def test_optimum_of_scipy(kind, seed):
         [torch.from_numpy(cost) for cost in costs], 0.5
     )
     matched = hungarian(problem).best_ground_truth()
-    for cost, indices in zip(costs, matched.numpy(), strict=True):
+    for cost, indices in zip(costs, matched.numpy()):
         rows, columns = linear_sum_assignment(cost.astype(float))
         used = indices[indices >= 0]
         assert len(set(used)) == len(used) == len(rows)

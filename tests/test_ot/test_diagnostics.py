@@ -33,7 +33,7 @@ def test_entropy_of_a_uniform_match_is_that_of_lemma_3(size, mass):
 
 
 def test_entropy_is_the_sum_of_its_definition(plans):
-    for plan, entropy in zip(plans, plan_entropy(plans), strict=True):
+    for plan, entropy in zip(plans, plan_entropy(plans)):
         mass = (plan.double() / plan.double().sum()).flatten().tolist()
         expected = -sum(p * (math.log(p) - 1) for p in mass if p > 0)
         assert entropy.item() == pytest.approx(expected)
@@ -45,7 +45,7 @@ def test_entropy_grows_with_the_regularisation(plans):
         plan_entropy(sinkhorn(problem, epsilon=epsilon).weights)
         for epsilon in (0.01, 0.1, 1.0, 10.0)
     ]
-    for less, more in zip(entropies, entropies[1:], strict=False):
+    for less, more in zip(entropies, entropies[1:]):
         assert (less < more).all()
 
 
@@ -87,7 +87,7 @@ def test_heaviest_prediction_and_one_to_one_by_loops(plans):
 
 def test_pairs_of_one_to_one_share_no_prediction(plans):
     best, one = heaviest_prediction(plans), has_one_to_one(plans)
-    for of_image, is_pair in zip(best, one, strict=True):
+    for of_image, is_pair in zip(best, one):
         partners = of_image[is_pair].tolist()
         assert len({*partners}) == len(partners)
         assert -1 not in partners

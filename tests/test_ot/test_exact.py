@@ -60,9 +60,7 @@ class TestHungarian:
     def test_every_image_of_a_batch(self):
         costs = [uniform(6, 2), uniform(4, 0), uniform(2, 5), uniform(0, 3)]
         together = hungarian(MatchingProblem.from_costs(costs, 0.5))
-        for cost, found in zip(
-            costs, together.best_ground_truth(), strict=True
-        ):
+        for cost, found in zip(costs, together.best_ground_truth()):
             row, column = linear_sum_assignment(cost.numpy())
             expected = torch.full((6,), -1)
             expected[row] = torch.as_tensor(column)

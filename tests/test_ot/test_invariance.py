@@ -105,7 +105,7 @@ class TestBatch:
             torch.ones(30, 2),
         ]
         together = weights(MatchingProblem.from_costs(costs, 0.5), tau1, tau2)
-        for cost, plan in zip(costs, together, strict=True):
+        for cost, plan in zip(costs, together):
             N, M = cost.shape
             problem = MatchingProblem.from_costs([cost], 0.5)
             alone = weights(problem, tau1, tau2)[0]
@@ -125,7 +125,7 @@ class TestBatch:
         costs = [uniform(20, 4, seed=seed) for seed in range(4)]
         together = MatchingProblem.from_costs(costs, 0.5)
         plans = weights(together, tau1, tau2, epsilons)
-        for cost, epsilon, plan in zip(costs, epsilons, plans, strict=True):
+        for cost, epsilon, plan in zip(costs, epsilons, plans):
             problem = MatchingProblem.from_costs([cost], 0.5)
             alone = weights(problem, tau1, tau2, epsilon.item())[0]
             close(plan, alone, atol=2e-5, rtol=1e-5)

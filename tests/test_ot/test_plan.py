@@ -45,7 +45,7 @@ class TestPairs:
         ]
         found = plan.pairs(min_mass)
         rows = [tensor.tolist() for tensor in found]
-        assert list(zip(*rows, strict=True)) == expected
+        assert list(zip(*rows)) == expected
         assert found.image.dtype == torch.int64
 
     def test_mass_is_the_foreground(self):

@@ -54,7 +54,7 @@ class TestFromCosts:
     def test_background_of_every_prediction(self):
         rows = [torch.rand(3), torch.rand(2)]
         problem = MatchingProblem.from_costs([ones(3, 1), ones(2, 1)], rows)
-        for row, cost in zip(rows, problem.cost, strict=True):
+        for row, cost in zip(rows, problem.cost):
             assert torch.equal(cost[: len(row), -1], row)
 
     @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_one_to_one_loses_no_more_weight(plans):
 )
 def test_pairs(plans, min_mass):
     for sparse, dense in zip(
-        plans[1].pairs(min_mass), plans[0].pairs(min_mass), strict=True
+        plans[1].pairs(min_mass), plans[0].pairs(min_mass)
     ):
         assert torch.equal(sparse, dense)
 

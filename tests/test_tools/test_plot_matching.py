@@ -132,16 +132,14 @@ def test_two_detectors_are_compared_epoch_by_epoch(
     assert pictures[-1].name == 'epochs.png'
     (matchers,) = drawn
     assert [*matchers] == ['detr_ot_cpu', 'detr_hungarian_cpu']
-    for config, epochs in zip(
-        (DETR, HUNGARIAN), matchers.values(), strict=True
-    ):
+    for config, epochs in zip((DETR, HUNGARIAN), matchers.values()):
         cfg = Config.fromfile(config)
         cfg.merge_from_dict(dict(x.split('=') for x in options[1:2]))
         cfg.merge_from_dict({'val_dataloader.dataset.num_images': 3})
         sample = load_dataset(cfg, 'val')[2]
         model = build_detector(cfg)
         assert [*epochs] == ['epoch 1', 'epoch 2']
-        for path, matched in zip(checkpoints, epochs.values(), strict=True):
+        for path, matched in zip(checkpoints, epochs.values()):
             model.load_state_dict(torch.load(path)['state_dict'])
             record = record_matching(model, sample)
             np.testing.assert_array_equal(record.weights, matched.weights)

@@ -145,13 +145,13 @@ def test_a_training_looks_the_same_in_all_panels_and_in_the_legend(axes_of):
 
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    by_name = dict(zip(names, map(looks, legend.get_lines()), strict=True))
+    by_name = dict(zip(names, map(looks, legend.get_lines())))
     assert [*by_name] == ['ot', 'hungarian']
     ot, hungarian = axes['loss'].lines
     (alone,) = axes['grad_norm'].lines
     assert looks(ot) == by_name['ot']
     assert looks(hungarian) == looks(alone) == by_name['hungarian']
-    assert all(a != b for a, b in zip(*by_name.values(), strict=True))
+    assert all(a != b for a, b in zip(*by_name.values()))
 
 
 def test_zero_and_all_values_are_in_view(axes_of):

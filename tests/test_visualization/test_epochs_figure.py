@@ -108,9 +108,7 @@ def test_the_legend_says_what_colours_are(epochs):
     (legend,) = draw_epochs({'Hungarian': epochs}).legends
     colors = {
         text.get_text(): to_hex(patch.get_facecolor())
-        for text, patch in zip(
-            legend.get_texts(), legend.get_patches(), strict=True
-        )
+        for text, patch in zip(legend.get_texts(), legend.get_patches())
     }
     assert colors == {
         'matched mass (a full cell is 1)': GRAY,

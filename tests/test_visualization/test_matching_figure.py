@@ -40,7 +40,6 @@ def test_lines_are_as_wide_as_the_mass_and_join_the_boxes(match, axes_of):
         zip(
             (tuple(x.ravel()) for x in lines.get_segments()),
             lines.get_linewidths(),
-            strict=True,
         )
     )
     assert drawn == pytest.approx(expected)
@@ -80,13 +79,12 @@ def test_marks_are_the_whiter_the_more_is_background(match, axes_of):
             centers(matched.pred_boxes.numpy()),
             matched.weights[:, -1],
             matched.weights.sum(1),
-            strict=True,
         )
     }
     drawn = {}
     for marks in parts(axes)[3:]:
         places = map(tuple, marks.get_offsets().data)
-        drawn |= zip(places, marks.get_array(), strict=True)
+        drawn |= zip(places, marks.get_array())
     assert drawn == pytest.approx(share, abs=1e-6)
     lightness = [sum(BACKGROUND_SHARE(x)[:3]) for x in (0.0, 0.5, 1.0)]
     assert lightness == sorted(lightness)
@@ -200,7 +198,7 @@ def test_the_example_is_solved_by_the_four_matchers(axes_of):
     problem, matchers = example_problem(), example_matchers()
     settings = [(0, np.inf), (0.05, np.inf), (0.05, 0.1), (0, 0.0)]
     axes = axes_of(draw_matchers(matchers))
-    for heading, (epsilon, tau2) in zip(matchers, settings, strict=True):
+    for heading, (epsilon, tau2) in zip(matchers, settings):
         plan = solve(problem, epsilon=epsilon, tau2=tau2, num_iters=1000)
         assert torch.equal(matchers[heading].plan.weights, plan.weights)
         assert rf'\epsilon = {epsilon:g}$' in heading

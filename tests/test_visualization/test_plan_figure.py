@@ -98,7 +98,7 @@ def test_rows_and_columns_of_padding_are_left_out(axes_of):
         bars = axes['predictions'].patches + axes['ground truths'].patches
         sizes = [(bar.get_width(), bar.get_height()) for bar in bars]
         parts.append((cells(axes['plan']), sizes))
-    for padded, single in zip(*parts, strict=True):
+    for padded, single in zip(*parts):
         np.testing.assert_allclose(padded, single, atol=1e-5)
 
 

@@ -135,5 +135,5 @@ def _by_image(
 ) -> list[AssignResult]:
     return [
         assign(pred, gt, img_meta=meta)
-        for pred, gt, meta in zip(preds, inputs.gts, inputs.metas, strict=True)
+        for pred, gt, meta in zip(preds, inputs.gts, inputs.metas)
     ]

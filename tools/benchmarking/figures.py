@@ -36,7 +36,7 @@ def save_growth(
     axes = figure.add_subplot()
     objects = sorted({point.num_objects for point in points})
     for (solver, style), (color, count) in product(
-        STYLES.items(), zip(COLORS, objects, strict=False)
+        STYLES.items(), zip(COLORS, objects)
     ):
         line = [
             point
@@ -96,10 +96,10 @@ def save_training_step(
     names = list(MATCHINGS)
     left = [0.0] * len(names)
     repeated = [phase for phase in phases if phase.name != ONCE]
-    for phase, color in zip(repeated, COLORS, strict=False):
+    for phase, color in zip(repeated, COLORS):
         width = [phase.times[name].ms for name in names]
         axes.barh(names, width, left=left, color=color, label=phase.name)
-        left = [a + b for a, b in zip(left, width, strict=True)]
+        left = [a + b for a, b in zip(left, width)]
     for name in names:
         total = step_ms(phases, name)
         axes.annotate(

@@ -101,7 +101,7 @@ def anchor_inputs(
     anchors = torch.cat(levels)
     steps = [
         level.new_tensor(stride).expand(len(level), 2)
-        for level, stride in zip(levels, strides, strict=True)
+        for level, stride in zip(levels, strides)
     ]
     centers = (anchors[:, :2] + anchors[:, 2:]) / 2
     scores = _rand(options.seed, len(anchors), model.bbox_head.num_classes)
@@ -186,9 +186,7 @@ def query_inputs(
     metas = [dict(img_shape=options.image_size[::-1])] * len(objects)
     preds = [
         InstanceData(scores=score, bboxes=box)
-        for score, box in zip(
-            scores.flatten(0, 1), boxes.flatten(0, 1), strict=True
-        )
+        for score, box in zip(scores.flatten(0, 1), boxes.flatten(0, 1))
     ]
     hungarian = dict(
         type='HungarianAssigner',

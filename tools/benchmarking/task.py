@@ -60,7 +60,7 @@ class Task:
         """
         problem = self.problem
         for cost, pred_mass, gt_mass in zip(
-            problem.cost, problem.pred_mass, problem.gt_mass, strict=True
+            problem.cost, problem.pred_mass, problem.gt_mass
         ):
             live = gt_mass > 0
             live[-1] = True

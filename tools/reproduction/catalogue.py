@@ -188,7 +188,6 @@ TABLE1 = Experiment(
                 ('OT', 'Hungarian', 'Hungarian, twice as long'),
                 (_DETR_OT, _DETR_HUNGARIAN, _DETR_LONG),
                 _DETR_PAPER,
-                strict=True,
             )
         ),
         Row(

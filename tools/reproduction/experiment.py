@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Mapping, Tuple
 
 from .runs import Run
 
 __all__ = ['Experiment', 'Numbers', 'Row']
 
 # Evaluation -> (AP, AR), in percent.
-Numbers = Mapping[str, tuple[float, float]]
+Numbers = Mapping[str, Tuple[float, float]]
 
 
 @dataclass(frozen=True)

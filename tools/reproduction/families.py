@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Mapping
 
 from .experiment import Experiment, Row
 from .runs import Run

@@ -44,9 +44,9 @@ def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
     figure = new_figure(3.8)
     figure.suptitle(experiment.title)
     evaluations = evaluations_of(rows)
-    for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+    for axes, metric in zip(figure.subplots(1, 2), METRICS):
         axes.set(label=metric, title=f'{metric} (%)')
-        for evaluation, color in zip(evaluations, COLORS, strict=False):
+        for evaluation, color in zip(evaluations, COLORS):
             _draw_line(axes, rows, evaluation, metric, color)
         size = 'medium' if len(rows) < ROWS_OF_SMALL_TICKS else 'x-small'
         axes.set_xticks(range(len(rows)), _ticks(rows), fontsize=size)
@@ -54,7 +54,7 @@ def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
         axes.grid(alpha=0.3)
     handles = [
         Line2D([], [], color=color, **OURS, label=TITLES[evaluation] or 'ours')
-        for evaluation, color in zip(evaluations, COLORS, strict=False)
+        for evaluation, color in zip(evaluations, COLORS)
     ]
     if any(row.row.paper for row in rows):
         handles.append(Line2D([], [], color='0.4', **PAPER, label='paper'))
@@ -80,10 +80,10 @@ def _draw_line(
             if theirs is not None:
                 paper.append((x, theirs))
         if means:
-            axes.plot(*zip(*means, strict=True), color=color, **OURS)
+            axes.plot(*zip(*means), color=color, **OURS)
         if paper:
             style = dict(PAPER, color=color, alpha=0.5)
-            axes.plot(*zip(*paper, strict=True), **style)
+            axes.plot(*zip(*paper), **style)
 
 
 def _series(rows: Sequence[RowResults]) -> list[list[int]]:
@@ -117,7 +117,7 @@ def _draw_curves(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
     axes = figure.add_subplot(label='AP', xlabel='epoch', ylabel='AP (%)')
     axes.set_title(experiment.title)
     drawn = [row for row in rows if row.results]
-    for row, color in zip(drawn, COLORS, strict=False):
+    for row, color in zip(drawn, COLORS):
         for index, result in enumerate(row.results.values()):
             curve = result['curve']
             axes.plot(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from mmengine.config import Config
@@ -204,7 +204,7 @@ def load_config(run: Run, scale: str, options: Mapping[str, str]) -> Config:
     return cfg
 
 
-@cache
+@lru_cache(maxsize=None)
 def _read(path: Path) -> Config:
     """Many jobs share a config, which takes a while to read."""
     return Config.fromfile(path)

@@ -29,13 +29,13 @@ def describe_machine(device: str) -> dict[str, str | int]:
     gpu = device == 'cuda' and torch.cuda.is_available()
     found = environment(torch.device('cuda' if gpu else 'cpu'), 0)
     kept = ('device', 'processor', 'instructions')
-    return {key: found[key] for key in kept} | dict(cores=available_cores())
+    return dict({key: found[key] for key in kept}, cores=available_cores())
 
 
 def describe_versions() -> dict[str, str]:
     """Of Python and the packages, and the commit where there is one."""
     versions = {name: import_module(name).__version__ for name in PACKAGES}
-    return dict(python=platform.python_version(), **versions) | _commit()
+    return dict(python=platform.python_version(), **versions, **_commit())
 
 
 def _commit() -> dict[str, str]:

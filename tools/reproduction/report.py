@@ -95,7 +95,7 @@ def _curves(row: RowResults) -> dict[int, list[float]]:
     points: dict[int, list[float]] = {}
     for result in row.results.values():
         curve = result['curve']
-        for epoch, ap in zip(curve['epochs'], curve['AP'], strict=True):
+        for epoch, ap in zip(curve['epochs'], curve['AP']):
             points.setdefault(epoch, []).append(ap)
     return points
 

@@ -7,6 +7,8 @@
     <root>/train/color_boxes.json      the options they were made with
 """
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

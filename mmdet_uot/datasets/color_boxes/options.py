@@ -1,5 +1,7 @@
 """What a Color Boxes image looks like, checked once, in one place."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
@@ -8,7 +10,7 @@ GENERATOR_VERSION = 1
 """Raised whenever the same options would give other images."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ColorBoxesOptions:
     """Options of the generator; the defaults are those of Appendix I.
 

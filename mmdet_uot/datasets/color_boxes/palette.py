@@ -6,6 +6,8 @@ background included, are as far apart as possible: at least 40 in CIELAB
 default noise.
 """
 
+from __future__ import annotations
+
 GRAY: tuple[int, int, int] = (128, 128, 128)
 """RGB of the background, in 0-255."""
 

@@ -1,5 +1,7 @@
 """The statistics of a split against Appendix I, as a picture."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import cv2

@@ -1,5 +1,7 @@
 """From rectangles to pixels."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -28,7 +30,7 @@ def render_scene(
     width, height = options.image_size
     planes = np.empty((3, height, width), np.float32)
     planes[:] = _plane_values(GRAY)
-    for label, corners in zip(scene.labels, scene.corners, strict=True):
+    for label, corners in zip(scene.labels, scene.corners):
         _paint(planes, corners, _plane_values(PALETTE[label]))
     noise = rng.standard_normal(planes.shape, dtype=np.float32)
     noise *= np.float32(options.noise_std)

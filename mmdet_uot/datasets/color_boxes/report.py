@@ -1,5 +1,7 @@
 """The statistics of a split against Appendix I, as numbers."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +127,7 @@ def format_report(stats: SplitStatistics, title: str) -> str:
         ('ok' if c.passed else 'NO', c.name, c.expected, c.measured)
         for c in check_statistics(stats)
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     number, objects = len(stats.coco['images']), len(stats.coco['annotations'])
     return '\n'.join([f'{title}: {number} images, {objects} objects', *lines])

@@ -1,5 +1,7 @@
 """Where the rectangles of an image are, and of which class."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

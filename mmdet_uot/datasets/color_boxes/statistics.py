@@ -1,5 +1,7 @@
 """Measure a Color Boxes split on disk and hold it against Appendix I."""
 
+from __future__ import annotations
+
 import json
 import os
 from dataclasses import dataclass
@@ -137,9 +139,7 @@ def _background(
 ) -> np.ndarray:
     """Return the (pixels, 3) RGB outside of all boxes in some images."""
     found = []
-    for image, boxes in list(zip(images, by_image, strict=True))[
-        :NOISE_IMAGES
-    ]:
+    for image, boxes in list(zip(images, by_image))[:NOISE_IMAGES]:
         pixels = cv2.imread(str(folder / image['file_name']))[..., ::-1]
         outside = np.ones(pixels.shape[:2], bool)
         for x1, y1, x2, y2 in boxes:

@@ -5,6 +5,8 @@ its annotations are moved in place, then its image folder, each in one rename:
 a split whose image folder exists is whole, whatever interrupted the process.
 """
 
+from __future__ import annotations
+
 import difflib
 import json
 import os

@@ -1,5 +1,7 @@
 """Write the images and the COCO annotations of a split."""
 
+from __future__ import annotations
+
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,11 +96,7 @@ def coco_annotations(scenes: list[Scene], options: ColorBoxesOptions) -> dict:
         bboxes = np.concatenate([low, high - low], axis=1).round(DECIMALS)
         polygons = scene.corners.reshape(-1, 8)
         for label, bbox, polygon, area in zip(
-            scene.labels,
-            bboxes,
-            polygons,
-            scene.areas.round(DECIMALS),
-            strict=True,
+            scene.labels, bboxes, polygons, scene.areas.round(DECIMALS)
         ):
             objects.append(
                 {

@@ -109,9 +109,7 @@ class Scaling:
         self.pred.update(row_sum + self.tiny)
         column_sum = self.tiny
         for factor, kernel in zip(
-            torch.split(self.pred.factor, _SUM_LENGTH, 2),
-            self.column_parts,
-            strict=True,
+            torch.split(self.pred.factor, _SUM_LENGTH, 2), self.column_parts
         ):
             column_sum = column_sum + _product(factor, kernel)
         self.gt.update(column_sum)
@@ -129,9 +127,7 @@ class Scaling:
             columns = columns * self.gt.exponent_of(part)
             self._fill_kernel(part, exponent.sub_(columns))
             tops.append((rows, columns))
-        rows, columns = (
-            torch.cat(x).double() for x in zip(*tops, strict=True)
-        )
+        rows, columns = (torch.cat(x).double() for x in zip(*tops))
         v = self.gt.log_scaling
         self.pred.refer_to(-rows)
         self.gt.refer_to(-columns.mT)

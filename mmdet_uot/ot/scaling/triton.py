@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._torch_versions import is_compiling, triton_is_current
 from ..numbers import Numbers
 from ..plan import TransportPlan
 from ..problem import MatchingProblem
@@ -80,7 +81,7 @@ def solve(
 def _fits(cost: Tensor) -> bool:
     if cost.device.type != 'cuda' or cost.dtype != torch.float32:
         return False
-    traced = torch.compiler.is_compiling() or type(cost) is not Tensor
+    traced = is_compiling() or type(cost) is not Tensor
     return not traced and _is_small(*cost.shape[1:])
 
 
@@ -90,13 +91,13 @@ def _is_small(num_preds: int, columns: int) -> bool:
     return fits_tile and num_preds * columns <= _MOST_ENTRIES
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _kernel() -> Any:
-    """The compiled function, or None without Triton."""
-    try:
-        from ._triton_kernel import solve_images
-    except ImportError:
+    """The compiled function, or None without Triton 3."""
+    if not triton_is_current():
         return None
+    from ._triton_kernel import solve_images
+
     return solve_images
 
 

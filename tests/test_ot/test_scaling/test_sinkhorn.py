@@ -282,7 +282,7 @@ class TestOptimality:
             sinkhorn(problem, epsilon=0.1, num_iters=n).marginal_error.item()
             for n in (1, 2, 5, 10, 50, 200)
         ]
-        assert all(a > b for a, b in zip(errors, errors[1:], strict=False))
+        assert all(a > b for a, b in zip(errors, errors[1:]))
         assert errors[-1] < 1e-6
 
     def test_marginal_error_measures_the_rows(self):

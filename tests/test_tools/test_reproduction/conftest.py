@@ -21,7 +21,7 @@ def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def make(tau2=0.01, seed=0, **settings):
-        settings = dict(scale='cpu', epochs=2) | settings
+        settings = {'scale': 'cpu', 'epochs': 2, **settings}
         return make_job(ssd_uot(tau2=tau2), seed=seed, **settings)
 
     return make

@@ -88,7 +88,7 @@ def test_matchings_are_what_their_rows_say(name, scale):
         'unbalanced OT': 'UOTAssigner',
     }
     rows = TRAININGS[name].at(scale)
-    for row, (kind, *_) in zip(rows, settings(name, scale), strict=True):
+    for row, (kind, *_) in zip(rows, settings(name, scale)):
         assert kind == kinds[row.cells[-1].split(',')[0]], row
 
 
@@ -97,7 +97,7 @@ def test_data_and_model_are_what_rows_of_table_1_say(scale):
     for row in TRAININGS['table1'].at(scale):
         cfg = load_config(row.run, scale, row.run.options)
         data, model, _ = row.cells
-        classes = dict(zip(('COCO', 'Color Boxes'), (80, 20), strict=True))
+        classes = dict(zip(('COCO', 'Color Boxes'), (80, 20)))
         assert cfg.model.bbox_head.num_classes == classes[data]
         found = cfg.model.type.replace('SingleStageDetector', 'SSD300')
         assert found == model.replace(' ', '')

@@ -1,5 +1,7 @@
 """The experiments without a training."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

@@ -56,9 +56,7 @@ def fig5():
     """One seed of each."""
     return [
         RowResults(row, {0: result(0, dict(plain=(ap, 40.0)), (ap / 2, ap))})
-        for row, ap in zip(
-            TRAININGS['fig5'].at('cpu'), (22.0, 20.0), strict=True
-        )
+        for row, ap in zip(TRAININGS['fig5'].at('cpu'), (22.0, 20.0))
     ]
 
 

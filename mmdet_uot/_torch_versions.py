@@ -1,0 +1,33 @@
+"""What some versions of torch lack, or call otherwise."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+
+__all__ = ['is_compiling', 'triton_is_current']
+
+# The fused kernel is wrong, or does not compile, in what comes before.
+_FIRST_TRITON = 3
+
+
+def _never() -> bool:
+    return False
+
+
+# Where torch.compile traces a function, either is replaced by True.
+is_compiling: Callable[[], bool] = getattr(
+    getattr(torch, 'compiler', None),  # torch 2.1
+    'is_compiling',  # torch 2.3
+    getattr(torch._utils, 'is_compiling', _never),
+)
+
+
+def triton_is_current() -> bool:
+    """Whether there is a Triton that compiles the fused kernel."""
+    try:
+        import triton
+    except ImportError:
+        return False
+    return int(triton.__version__.split('.')[0]) >= _FIRST_TRITON
