@@ -10,7 +10,7 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast test-core test-openmmlab lint format clean
+.PHONY: help setup train test test-fast test-core test-openmmlab lint format wheels clean
 
 help:  ## show this text
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
@@ -53,6 +53,9 @@ lint: setup  ## check style, types and which room imports which
 format: setup  ## format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+wheels: setup-wheels  ## build sdist and wheels in dist/, and check them
+	.venv-wheels/bin/python tools/build_wheels.py dist $(ARGS)
 
 clean:  ## remove .venv and build outputs, but not data and work_dirs
 	rm -rf .venv* build dist *.egg-info mmdet_uot/.mim .mypy_cache \

@@ -40,6 +40,7 @@ NOT_COPIED = (
     '__pycache__',
     '*.pyc',
     'setup_env',
+    'build_wheels.py',
     'benchmark_matching.py',
     'benchmarking',
     'reproduce.py',

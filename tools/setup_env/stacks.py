@@ -33,6 +33,7 @@ STACKS = {
     'openmmlab': Stack(
         '.venv-openmmlab', ('build', 'runtime', 'tests'), 'openmmlab'
     ),
+    'wheels': Stack('.venv-wheels', ('build', 'wheels')),
     'core': Stack('.venv-core', ('build', 'core', 'tests')),
 }
 
