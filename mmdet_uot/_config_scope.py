@@ -30,7 +30,7 @@ def register_config_scope() -> None:
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         if not cfg_path.startswith(PREFIX):
             return stock(cfg_path, filename)
-        path = config_folder() / cfg_path.removeprefix(PREFIX)
+        path = config_folder() / cfg_path[len(PREFIX) :]
         if not path.is_file():
             raise FileNotFoundError(
                 f'{cfg_path!r} in {filename}: there is no file {path}'

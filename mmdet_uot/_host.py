@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import warnings
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -23,6 +24,8 @@ STACKS: dict[str, dict[str, str]] = {
     'openmmlab': {'mmdet': '3.3.0', 'mmcv': '2.1.0', 'mmengine': '0.10.7'},
 }
 MODULES = ('mmdet', 'mmcv', 'mmengine')
+# From the first to before the second, of both.
+RANGES = (((3, 1), (3, 6)), ((2, 0, 1), (2, 4)), ((0, 7, 1), (1,)))
 _MADE_FOR = ', or '.join(
     ' + '.join(f'{name} {version}' for name, version in stack.items())
     for stack in STACKS.values()
@@ -53,8 +56,8 @@ def check_host() -> None:
         ImportError: A package is missing, or mmcv has no compiled operators.
 
     Warns:
-        UserWarning: The versions are not together one of the known stacks;
-            once per process.
+        UserWarning: A version is out of the range that the package is made
+            for; once per process.
     """
     missing = [name for name in MODULES if not is_installed(name)]
     if missing:
@@ -71,7 +74,10 @@ def check_host() -> None:
             f'for: {_MADE_FOR}. {_WAY_OUT}'
         )
     found = tuple(_version(name) for name in MODULES)
-    if found not in [tuple(stack.values()) for stack in STACKS.values()]:
+    if not all(
+        first <= _numbers(version) < end
+        for version, (first, end) in zip(found, RANGES)
+    ):
         _warn_of_unknown(found)
 
 
@@ -91,6 +97,10 @@ def import_quietly() -> None:
     for line in printed.getvalue().splitlines():
         if 'Could not import OneDL' not in line:
             print(line)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r'\d+', version)[:3]))
 
 
 @functools.lru_cache(maxsize=None)

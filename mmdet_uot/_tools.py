@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 
 from ._config_scope import config_folder
 from ._cpu_processes import distribute_on_cpu
+from ._torch_versions import allow_in_checkpoints
 
 # What MMEngine's checkpoints hold beside tensors and plain values: the history
 # of the logs, in arrays and scalars of NumPy.
@@ -32,7 +33,7 @@ _SAFE = [
     *(value.__reduce__()[0] for value in (np.zeros(0), np.float64())),
 ]
 # For OpenMMLab's MMEngine, which loads no other way.
-torch.serialization.add_safe_globals(_SAFE)
+allow_in_checkpoints(_SAFE)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +170,7 @@ def _refuse_code(path: str) -> None:
     asks again for everything, which runs what the author of the file put in.
     """
     # MMEngine's fork takes them away again at its first load.
-    torch.serialization.add_safe_globals(_SAFE)
+    allow_in_checkpoints(_SAFE)
     try:
         torch.load(path, map_location='meta')
     except UnpicklingError as error:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Any, Callable, Sequence
 
 import torch
 
-__all__ = ['is_compiling', 'triton_is_current']
+__all__ = [
+    'allow_in_checkpoints',
+    'allowed_in_checkpoints',
+    'is_compiling',
+    'triton_is_current',
+]
 
 # The fused kernel is wrong, or does not compile, in what comes before.
 _FIRST_TRITON = 3
@@ -31,3 +36,16 @@ def triton_is_current() -> bool:
     except ImportError:
         return False
     return int(triton.__version__.split('.')[0]) >= _FIRST_TRITON
+
+
+def allow_in_checkpoints(types: Sequence[Any]) -> None:
+    """Lets torch.load read more types; before torch 2.4 it reads all."""
+    if hasattr(torch.serialization, 'add_safe_globals'):
+        torch.serialization.add_safe_globals([*types])
+
+
+def allowed_in_checkpoints() -> list[Any]:
+    """The types that torch.load was let read."""
+    if hasattr(torch.serialization, 'get_safe_globals'):
+        return [*torch.serialization.get_safe_globals()]
+    return []

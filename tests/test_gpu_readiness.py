@@ -17,7 +17,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
 from mmdet_uot.heads.grid_anchors import Inside
@@ -61,7 +61,7 @@ class NoWaiting(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        name = function._schema.name.removeprefix('aten::')
+        name = function._schema.name.replace('aten::', '')
         if name in READS and on_gpu((args, kwargs)):
             raise Waits(name)
         if name in ('index', 'index_put', 'index_put_'):
@@ -96,7 +96,7 @@ class Calls(TorchDispatchMode):
 def on_gpu(arguments):
     return any(
         isinstance(leaf, torch.Tensor) and leaf.device.type == 'cuda'
-        for leaf in tree_leaves(arguments)
+        for leaf in tree_flatten(arguments)[0]
     )
 
 

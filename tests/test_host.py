@@ -83,13 +83,29 @@ def test_tested_host_gives_no_warning(monkeypatch):
             _host.check_host()
 
 
-def test_mixed_stacks_give_one_warning(monkeypatch):
-    versions = {'mmdet': '3.3.0', 'mmcv': '2.3.6', 'mmengine': '0.10.7'}
-    monkeypatch.setattr(_host, '_version', versions.__getitem__)
-    with pytest.warns(UserWarning, match=r'mmdet 3\.3\.0, mmcv 2\.3\.6') as w:
+@pytest.mark.parametrize(
+    ('versions', 'is_known'),
+    [
+        (('3.1.0', '2.0.1', '0.7.1'), True),
+        (('3.3.0', '2.2.0', '0.10.7'), True),
+        (('3.5.1', '2.3.6', '0.10.12'), True),
+        (('3.0.0', '2.0.0', '0.7.1'), False),
+        (('4.0.0rc1', '2.1.0', '0.10.7'), False),
+    ],
+)
+def test_versions_out_of_range_give_one_warning(
+    versions, is_known, monkeypatch
+):
+    found = dict(zip(_host.MODULES, versions))
+    monkeypatch.setattr(_host, '_version', found.__getitem__)
+    _host._warn_of_unknown.cache_clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
         _host.check_host()
         _host.check_host()
-    assert len(w) == 1
+    texts = [str(entry.message) for entry in caught]
+    assert len(texts) == (0 if is_known else 1)
+    assert all(f'mmdet {versions[0]}, mmcv' in text for text in texts)
 
 
 def test_tested_versions_are_the_pinned_ones():

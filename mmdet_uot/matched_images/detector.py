@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+import re
+
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.model.utils import revert_sync_batchnorm
@@ -10,6 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
+
+from .._torch_versions import allow_in_checkpoints, allowed_in_checkpoints
 
 __all__ = ['build_detector', 'load_weights']
 
@@ -46,12 +49,12 @@ def load_weights(model: nn.Module, checkpoint: str) -> None:
     Raises:
         ValueError: If a parameter is missing, or of another shape.
     """
-    allowed = torch.serialization.get_safe_globals()
+    allowed = allowed_in_checkpoints()
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     # The loader of MMEngine's fork takes away what others have allowed.
-    torch.serialization.add_safe_globals(allowed)
+    allow_in_checkpoints(allowed)
     weights = {
-        name.removeprefix('module.'): value
+        re.sub(r'^module\.', '', name): value
         for name, value in loaded.get('state_dict', loaded).items()
     }
     parameters = dict(model.named_parameters())

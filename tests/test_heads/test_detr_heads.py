@@ -43,7 +43,7 @@ def build(name, assigner, **options):
         type=name,
         num_classes=NUM_CLASSES,
         train_cfg=dict(assigner=assigner),
-        **HEADS[name.removeprefix('UOT')],
+        **HEADS[name.replace('UOT', '')],
     )
     return MODELS.build({**copy.deepcopy(config), **options})
 

@@ -152,7 +152,7 @@ def images(share):
 def gradients(model, images):
     model(images).backward()
     return {
-        name.removeprefix('module.'): parameter.grad
+        name.replace('module.', ''): parameter.grad
         for name, parameter in model.named_parameters()
     }
 

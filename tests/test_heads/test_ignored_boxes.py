@@ -38,7 +38,7 @@ def build(name, assigner, **options):
         type=name,
         num_classes=CLASSES,
         train_cfg=dict(assigner=dict(assigner, **options)),
-        **HEADS[name.removeprefix('UOT')],
+        **HEADS[name.replace('UOT', '')],
     )
     head = MODELS.build(copy.deepcopy(config))
     if 'DINO' in name:
@@ -85,7 +85,7 @@ def losses(head, decoder, data_samples):
     leaves = [x.clone().requires_grad_() for x in decoder]
     head.forward = lambda *args: tuple(leaves)
     arguments = dict(hidden_states=None, batch_data_samples=data_samples)
-    if type(head).__name__.removeprefix('UOT') != 'DETRHead':
+    if type(head).__name__.replace('UOT', '') != 'DETRHead':
         arguments['references'] = None
     if hasattr(head, 'as_two_stage'):
         arguments['enc_outputs_class'] = leaves[0][0]

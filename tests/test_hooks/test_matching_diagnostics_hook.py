@@ -196,7 +196,7 @@ def history(runner, prefix):
 def curves(work_dir):
     """Steps and values of each number in the log."""
     return {
-        name.removeprefix('matching/'): (curve.steps, curve.values)
+        name.replace('matching/', ''): (curve.steps, curve.values)
         for name, curve in read_log(work_dir).curves.items()
         if name.startswith('matching/')
     }
@@ -788,7 +788,7 @@ def test_of_two_processes_the_main_one_logs(name, processes):
     assert second[f'{case}, numbers'] == {}
     logged = curves(folder / case)
     for key, values in first[f'{case}, numbers'].items():
-        assert logged[key.removeprefix('matching/')][1] == values
+        assert logged[key.replace('matching/', '')][1] == values
     assert logged['entropy'][0] == [1, 2]
 
 

@@ -6,6 +6,10 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
+from mmdet_uot._torch_versions import (
+    allow_in_checkpoints,
+    allowed_in_checkpoints,
+)
 from mmdet_uot.matched_images.detector import build_detector, load_weights
 
 
@@ -43,10 +47,10 @@ def test_a_checkpoint_of_another_model_changes_nothing(save):
 
 def test_what_may_be_loaded_stays_the_same(save):
     """MMEngine's fork forgets it, once it has loaded something."""
-    torch.serialization.add_safe_globals([HistoryBuffer])
-    allowed = {*torch.serialization.get_safe_globals()}
+    allow_in_checkpoints([HistoryBuffer])
+    allowed = {*allowed_in_checkpoints()}
     load_weights(model(), save(model().state_dict()))
-    assert {*torch.serialization.get_safe_globals()} == allowed
+    assert {*allowed_in_checkpoints()} == allowed
 
 
 def test_a_config_without_a_model_is_an_error():

@@ -119,7 +119,7 @@ def test_each_image_has_its_boxes_and_their_number(axes_of):
     ]
     for sample in SAMPLES:
         meta = sample['data_samples']
-        panel = axes[meta.img_path.removeprefix('/data/')]
+        panel = axes[meta.img_path.replace('/data/', '')]
         for outlines in panel.collections:
             extents = [path.get_extents() for path in outlines.get_paths()]
             boxes = [box.extents for box in extents]

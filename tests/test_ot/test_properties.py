@@ -285,9 +285,9 @@ class TestSymmetry:
     def test_one_epsilon_per_image(self, problem, options, data):
         B = len(problem.cost)
         epsilons = data.draw(tables(B, magnitudes(0.01, 1e3), 'f8'))
-        together = sinkhorn(problem, **options | dict(epsilon=epsilons))
+        together = sinkhorn(problem, **{**options, 'epsilon': epsilons})
         for image, epsilon in enumerate(epsilons.tolist()):
-            plan = sinkhorn(problem, **options | dict(epsilon=epsilon))
+            plan = sinkhorn(problem, **{**options, 'epsilon': epsilon})
             close(together.weights[image], plan.weights[image])
 
     @given(problem=problems(), solver=scaling | exact)

@@ -64,7 +64,7 @@ def run(tool, options, tmp_path, monkeypatch, capsys):
         tool.main([*argv, *options])
         lines = capsys.readouterr().out.splitlines()
         return [
-            Path(line.removeprefix('picture: '))
+            Path(line.replace('picture: ', ''))
             for line in lines
             if line.startswith('picture: ')
         ]

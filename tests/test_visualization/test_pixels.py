@@ -54,7 +54,7 @@ def test_of_many_bands_the_first_three_are_drawn(bands):
 @pytest.mark.parametrize(
     ('values', 'dtype', 'note'),
     [
-        ([4500, 11250, 18000], torch.uint16, '4,500 to 18,000'),
+        ([4500, 11250, 18000], torch.int16, '4,500 to 18,000'),
         ([-1000, 0, 1000], torch.int32, '-1,000 to 1,000'),
         ([0.0, 0.5, 1.0], torch.float16, '0 to 1'),
         ([-2.0, 0.0, 2.0], torch.float64, '-2 to 2'),

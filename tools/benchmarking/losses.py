@@ -102,7 +102,7 @@ def _heads(
     ):
         # mmdet changes the configs that it is given.
         head = copy.deepcopy(model.bbox_head)
-        head.type = prefix + head.type.removeprefix('UOT')
+        head.type = prefix + head.type.replace('UOT', '')
         head.train_cfg = ConfigDict(assigner=assigner)
         with DefaultScope.overwrite_default_scope('mmdet'):
             yield MODELS.build(head).to(device)

@@ -123,8 +123,8 @@ def refuse_misspelt(root: str | os.PathLike, split: str) -> None:
     name = re.sub(r'\d', '', missing.name)
     names.pop(name, None)
     for near in difflib.get_close_matches(name, names, cutoff=0.8):
-        if not re.match(r'[_.-]', near.removeprefix(name)) and not re.match(
-            r'[_.-]', name.removeprefix(near)
+        if not re.match(rf'{re.escape(name)}[_.-]', near) and not re.match(
+            rf'{re.escape(near)}[_.-]', name
         ):
             other = names[near] / root.relative_to(missing)
             raise FileNotFoundError(

@@ -1,0 +1,40 @@
+"""Other detectors at CPU scale: each trains a step, stock and on plans."""
+
+import pytest
+from mmdet.registry import MODELS
+from mmdet.testing import demo_mm_inputs
+
+pytestmark = pytest.mark.slow
+
+ONE_STAGE = {'loss_cls', 'loss_bbox'}
+LOSSES = {
+    'retinanet': ONE_STAGE,
+    'faster_rcnn': {*ONE_STAGE, 'loss_rpn_cls', 'loss_rpn_bbox', 'acc'},
+    'atss': {*ONE_STAGE, 'loss_centerness'},
+    'rtmdet': ONE_STAGE,
+}
+
+
+@pytest.mark.parametrize('tier', ['_cpu', '_uot_cpu'])
+@pytest.mark.parametrize('name', LOSSES)
+def test_one_step_of_training(name, tier, load, assert_trains):
+    cfg = load(name + tier)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    data = demo_mm_inputs(
+        2, [[3, 128, 128]] * 2, num_items=[4, 0], num_classes=20
+    )
+    data = model.data_preprocessor(data, training=True)
+    assert_trains(model, model(**data, mode='loss'), LOSSES[name])
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_plans_change_nothing_but_heads_and_assigners(name, load):
+    stock, ours = load(f'{name}_cpu'), load(f'{name}_uot_cpu')
+    for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler'):
+        assert stock[key] == ours[key]
+    for cfg in (stock, ours):
+        cfg.model.pop('train_cfg')
+        for head in ('bbox_head', 'rpn_head', 'roi_head'):
+            cfg.model.get(head, {}).pop('type', None)
+    assert stock.model == ours.model
