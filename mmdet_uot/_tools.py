@@ -10,7 +10,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import numpy as np
-import torch
 from mmdet.registry import RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
 from mmengine.config import Config, DictAction
@@ -20,7 +19,7 @@ from mmengine.runner import Runner
 
 from ._config_scope import config_folder
 from ._cpu_processes import distribute_on_cpu
-from ._torch_versions import allow_in_checkpoints
+from ._torch_versions import allow_in_checkpoints, load_without_code
 
 # What MMEngine's checkpoints hold beside tensors and plain values: the history
 # of the logs, in arrays and scalars of NumPy.
@@ -169,10 +168,8 @@ def _refuse_code(path: str) -> None:
     Where PyTorch refuses to load more than those, MMEngine's maintained fork
     asks again for everything, which runs what the author of the file put in.
     """
-    # MMEngine's fork takes them away again at its first load.
-    allow_in_checkpoints(_SAFE)
     try:
-        torch.load(path, map_location='meta')
+        load_without_code(path, _SAFE)
     except UnpicklingError as error:
         raise SystemExit(
             f'error: checkpoint {path!r} holds more than tensors and plain '

@@ -234,7 +234,7 @@ class MatchingScheduleHook(Hook):
         numbers = {}
         for hook in self.hooks:
             step = epoch if hook.by_epoch else iteration
-            numbers |= hook.numbers((step - hook.begin) / hook.steps)
+            numbers.update(hook.numbers((step - hook.begin) / hook.steps))
         return numbers
 
     def numbers(self, share: float) -> dict[str, float]:

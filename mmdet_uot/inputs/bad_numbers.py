@@ -167,5 +167,7 @@ def _hold_none(numbers: Tensor) -> bool:
         return True
     if not can_look(numbers):
         return False
+    if numbers.dtype is torch.float16:
+        numbers = numbers.float()  # torch 2.1 lacks aminmax of it on a CPU
     least, most = numbers.aminmax()
     return bool(is_good(least) & is_good(most))

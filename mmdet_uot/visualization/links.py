@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PatchCollection
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -110,7 +110,7 @@ def add_boxes(
                 for x1, y1, x2, y2 in boxes
             ],
             facecolors='none',
-            edgecolors=[(color, a) for a in alpha],
+            edgecolors=[to_rgba(color, a) for a in alpha],
             linewidths=width,
             zorder=2,
         ),

@@ -32,7 +32,7 @@ def test_weights_are_those_of_the_checkpoint(prefix, save):
     source, target = model(), model()
     weights = {prefix + k: v for k, v in source.state_dict().items()}
     # Those of an optimiser's average, or of a head that is not built.
-    load_weights(target, save(weights | {'other': torch.zeros(1)}))
+    load_weights(target, save({**weights, 'other': torch.zeros(1)}))
     torch.testing.assert_close(target.state_dict(), source.state_dict())
 
 

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.usefixtures('each_solver')
 
 # Where to set it, and to what: torch has an old way and, since 2.9, a new one.
 SETTINGS = [('legacy', 'high'), ('legacy', 'medium'), ('legacy', 'highest')]
-if hasattr(torch.backends, 'fp32_precision'):
+HAS_NEW = hasattr(torch.backends, 'fp32_precision')
+if HAS_NEW:
     SETTINGS += [
         ('', 'tf32'),
         ('cuda.matmul', 'tf32'),
@@ -33,7 +34,7 @@ def place(name):
 
 def chosen():
     """All that torch was told about products of float32."""
-    new = [getattr(place(name), 'fp32_precision', None) for name in PLACES]
+    new = [place(name).fp32_precision for name in PLACES] if HAS_NEW else []
     try:
         return [*new, torch.get_float32_matmul_precision()]
     except RuntimeError:

@@ -182,7 +182,7 @@ class TestEveryIteration:
     @given(problem=problems(double), options=numbers())
     def test_limits_of_tau(self, side, limit, factor, problem, options):
         near, at = (
-            sinkhorn(problem, **options | {side: tau}).weights
+            sinkhorn(problem, **{**options, side: tau}).weights
             for tau in (factor * options['epsilon'], limit)
         )
         close(near, at)
@@ -235,7 +235,7 @@ class TestOptimum:
     def test_mass_is_closer_with_greater_tau(self, side, problem, options):
         distances = []
         for tau in (0.0, 0.1, 1.0, INF):
-            plan = sinkhorn(problem, **options | {side: tau})
+            plan = sinkhorn(problem, **{**options, side: tau})
             marginal, mass = (
                 (plan.pred_marginal, plan.pred_mass)
                 if side == 'tau1'

@@ -84,7 +84,7 @@ def test_marks_are_the_whiter_the_more_is_background(match, axes_of):
     drawn = {}
     for marks in parts(axes)[3:]:
         places = map(tuple, marks.get_offsets().data)
-        drawn |= zip(places, marks.get_array())
+        drawn.update(zip(places, marks.get_array()))
     assert drawn == pytest.approx(share, abs=1e-6)
     lightness = [sum(BACKGROUND_SHARE(x)[:3]) for x in (0.0, 0.5, 1.0)]
     assert lightness == sorted(lightness)

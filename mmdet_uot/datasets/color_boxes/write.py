@@ -48,10 +48,11 @@ def write_split(
         return _write_image(images, split, index, options)
 
     with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(write, index) for index in range(num_images)]
         try:
             scenes = list(
                 tqdm(
-                    pool.map(write, range(num_images)),
+                    (future.result() for future in futures),
                     desc=f'Color Boxes {split}',
                     total=num_images,
                     unit='image',
@@ -59,7 +60,9 @@ def write_split(
                 )
             )
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            for future in futures:
+                future.cancel()
+            pool.shutdown()
             raise
     with annotations.open('w') as file:
         json.dump(coco_annotations(scenes, options), file)

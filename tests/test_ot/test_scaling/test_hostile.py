@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 
+from mmdet_uot._torch_versions import triton_is_current
 from mmdet_uot.native import library
 from mmdet_uot.ot import MatchingProblem, Numbers, sinkhorn
 from mmdet_uot.ot.scaling import compiled, float64, triton
@@ -79,8 +80,9 @@ SOLVERS = {
     'torch': (by_sinkhorn, torch.float32, 150),
     'torch in float64': (by_sinkhorn, torch.float64, 150),
     'float64': (by_float64, torch.float32, 150),
-    'Triton': (by_triton, torch.float32, 15),
 }
+if triton_is_current():
+    SOLVERS['Triton'] = (by_triton, torch.float32, 15)
 if library():
     SOLVERS['compiled'] = (by_sinkhorn, torch.float32, 300)
 
