@@ -24,7 +24,11 @@ _FIRST_TRITON = 3
 _HAS_LIST = hasattr(torch.serialization, 'get_safe_globals')
 _TRUST = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 # What a file of weights names; torch's own list from 2.4 on.
-_REBUILD = {'collections': ('OrderedDict',), 'torch': ('Size', 'device')}
+_REBUILD = {
+    '_codecs': ('encode',),  # how bytes are stored
+    'collections': ('OrderedDict',),
+    'torch': ('Size', 'device'),
+}
 _REBUILD['torch._utils'] = (
     '_rebuild_parameter',
     '_rebuild_tensor',
@@ -88,6 +92,15 @@ def load_without_code(path: str, types: Sequence[Any]) -> Any:
 def _pickle_of(types: Sequence[Any]) -> SimpleNamespace:
     """The module pickle, limited to types and what tensors are made of."""
     found = {(each.__module__, each.__qualname__): each for each in types}
+
+    def public(owner: Any, name: str) -> Any:
+        # What begins with an underscore leads to everything.
+        if owner not in types or name.startswith('_'):
+            raise pickle.UnpicklingError(f'Unsupported attribute: {name}')
+        return getattr(owner, name)
+
+    if getattr in types:
+        found['builtins', 'getattr'] = found['__builtin__', 'getattr'] = public
 
     class Unpickler(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:

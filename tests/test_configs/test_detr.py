@@ -11,9 +11,6 @@ from mmdet_uot import assigners, heads
 pytestmark = pytest.mark.slow
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-NAMES = sorted(
-    path.stem for path in CONFIGS.glob('*.py') if 'ssd' not in path.stem
-)
 HEADS = {
     'detr': 'UOTDETRHead',
     'deformable_detr': 'UOTDeformableDETRHead',
@@ -21,6 +18,11 @@ HEADS = {
     'dab_detr': 'UOTDABDETRHead',
     'dino': 'UOTDINOHead',
 }
+NAMES = sorted(
+    path.stem
+    for path in CONFIGS.glob('*.py')
+    if path.stem.startswith((*HEADS,))
+)
 STOCK = {
     'detr': 'mmdet::detr/detr_r50_8xb2-150e_coco.py',
     'deformable_detr': (

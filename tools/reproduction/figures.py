@@ -22,6 +22,8 @@ __all__ = ['draw_experiment']
 OURS = dict(ls='-', marker='o')
 PAPER = dict(ls='--', marker='s', mfc='white')
 ROWS_OF_SMALL_TICKS = 10
+# Longer settings stand one below the other.
+LONGEST_TICK = 12
 
 
 def draw_experiment(
@@ -36,8 +38,12 @@ def draw_experiment(
     Returns:
         Figure: With the axes ``AP``, and ``AR`` unless it is AP by epoch.
     """
-    draw = _draw_curves if experiment.by_epoch else _draw_rows
-    return draw(experiment, rows)
+    if experiment.by_epoch:
+        return _draw_curves(experiment, rows)
+    settings = [row.row.cells[-1] for row in rows]
+    if max(map(len, settings)) > LONGEST_TICK:
+        return _draw_list(experiment, rows)
+    return _draw_rows(experiment, rows)
 
 
 def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
@@ -59,6 +65,37 @@ def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
     if any(row.row.paper for row in rows):
         handles.append(Line2D([], [], color='0.4', **PAPER, label='paper'))
     figure.legend(handles=handles, loc='outside lower center', ncols=3)
+    return figure
+
+
+def _draw_list(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
+    """Names on the left, numbers of all seeds on the right."""
+    drawn = [row for row in rows if row.results]
+    figure = new_figure(1.4 + 0.23 * len(drawn))
+    figure.suptitle(experiment.title)
+    evaluations = evaluations_of(drawn)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, metric in zip(panels, METRICS):
+        axes.set(label=metric, title=f'{metric} (%)')
+        for y, row in enumerate(drawn):
+            for evaluation, color in zip(evaluations, COLORS):
+                numbers = row.measured(evaluation, metric)
+                axes.plot(numbers, [y] * len(numbers), 'o', ms=5, color=color)
+        axes.grid(alpha=0.3)
+    panels[0].set_yticks(
+        range(len(drawn)),
+        [f'{row.row.cells[0]}, {row.row.cells[-1]}' for row in drawn],
+        fontsize='small',
+    )
+    panels[0].invert_yaxis()
+    figure.legend(
+        handles=[
+            Line2D([], [], color=color, ls='', marker='o', label=TITLES[name])
+            for name, color in zip(evaluations, COLORS)
+        ],
+        loc='outside lower center',
+        ncols=2,
+    )
     return figure
 
 
