@@ -184,11 +184,8 @@ class Scaling:
 
     def _parts(self) -> Iterator[slice]:
         """Yields some images at a time."""
-        image_bytes = max(
-            self.cost[:1].numel()
-            * torch.empty(0, dtype=self.wide).element_size(),
-            1,
-        )
+        entry_bytes = torch.finfo(self.wide).bits // 8
+        image_bytes = max(self.cost[:1].numel() * entry_bytes, 1)
         budget = _CHUNK_BYTES.get(self.cost.device.type, sys.maxsize)
         step = max(budget // image_bytes, 1)
         for start in range(0, len(self.cost), step):
