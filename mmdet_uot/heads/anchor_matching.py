@@ -19,7 +19,7 @@ from ..ot import TransportPlan
 from .grid_anchors import GridAnchors
 from .levels import flatten_levels
 
-__all__ = ['AnchorMatching']
+__all__ = ['AnchorMatching', 'centreness']
 
 
 @named_options
