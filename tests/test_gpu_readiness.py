@@ -389,12 +389,14 @@ class TestLosses:
     ):
         """Once it has its anchors, which are made for the first image."""
         shapes = ((6, 6), (3, 3))
-        N = 6 * sum(height * width for height, width in shapes)
+        per_level = [6 * height * width for height, width in shapes]
+        N = sum(per_level)
         anchors = torch.rand(N, 4, device=gpu)
         kept = None
         if not everywhere:
             flags = torch.ones(N, dtype=torch.bool, device=gpu)
-            kept = Inside(flags, torch.arange(N, device=gpu), anchors)
+            index = torch.arange(N, device=gpu)
+            kept = Inside(flags, index, anchors, per_level)
         grid = ssd.grid_anchors
         monkeypatch.setattr(grid, 'anchors', lambda *args: anchors)
         monkeypatch.setattr(grid, 'inside', lambda *args: kept)
