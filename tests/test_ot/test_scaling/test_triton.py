@@ -7,6 +7,7 @@ import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -268,12 +269,13 @@ class TestChoice:
     ):
         assert triton._is_small(num_preds, columns) == fits
 
-    def test_without_triton_the_eager_solver_is_used(
-        self, problem, on_gpu, monkeypatch
+    @pytest.mark.parametrize(
+        'found', [None, SimpleNamespace(__version__='2.1.0')], ids=str
+    )
+    def test_without_triton_3_the_eager_solver_is_used(
+        self, found, problem, on_gpu, monkeypatch
     ):
-        monkeypatch.setitem(
-            sys.modules, 'mmdet_uot.ot.scaling._triton_kernel', None
-        )
+        monkeypatch.setitem(sys.modules, 'triton', found)
         triton._kernel.cache_clear()
         try:
             assert triton._kernel() is None
