@@ -28,12 +28,12 @@ _REBUILD = {
     '_codecs': ('encode',),  # how bytes are stored
     'collections': ('OrderedDict',),
     'torch': ('Size', 'device'),
+    'torch._utils': (
+        '_rebuild_parameter',
+        '_rebuild_tensor',
+        '_rebuild_tensor_v2',
+    ),
 }
-_REBUILD['torch._utils'] = (
-    '_rebuild_parameter',
-    '_rebuild_tensor',
-    '_rebuild_tensor_v2',
-)
 
 
 def _never() -> bool:

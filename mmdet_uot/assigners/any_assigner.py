@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..inputs.instances import check_ignored, check_lengths
 from ..ot import TransportPlan
 from .plan_assigner import PlanAssigner
 
@@ -39,12 +40,17 @@ def match_batch(
 
     Returns:
         TransportPlan: Weights (B, N, M + 1).
+
+    Raises:
+        ValueError: If a sequence has not one entry per image.
     """
     arguments = batch_pred_instances, batch_gt_instances, batch_img_metas
     ignored = batch_gt_instances_ignore
     if hasattr(assigner, 'match'):
         return assigner.match(*arguments, ignored)
+    check_lengths(*arguments)
     ignored = ignored or [None] * len(batch_gt_instances)
+    check_ignored(ignored, len(batch_gt_instances))
     gt_inds = [
         assigner.assign(
             pred,

@@ -20,7 +20,7 @@ from .._options import named_options
 from ..costs.matching_cost import MatchingCost
 from ..inputs.from_decoder import TensorBatch
 from ..inputs.from_instances import InstanceBatch
-from ..inputs.instances import check_instances
+from ..inputs.instances import check_ignored
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
 from ..ot import (
@@ -172,15 +172,7 @@ class PlanAssigner(BaseAssigner):
         )
         ignore = batch_gt_instances_ignore
         if ignore is not None:
-            check_instances(
-                'batch_gt_instances_ignore',
-                [entry for entry in ignore if entry is not None],
-            )
-            if len(ignore) != len(batch):
-                raise ValueError(
-                    'batch_gt_instances_ignore must have one entry per image '
-                    f'({len(batch)}), got {len(ignore)}'
-                )
+            check_ignored(ignore, len(batch))
         return self._match(batch, ignore)
 
     def match_layers(

@@ -99,12 +99,7 @@ class UOTAnchorHead(AnchorMatching):
 
         scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
         matched = Matched.of(plan, gts, self.num_classes, self.min_mass)
-        loss_cls = matched.class_loss(
-            self.loss_cls,
-            scores,
-            self.num_classes,
-            pos_weight=self.pos_weight,
-        )
+        loss_cls = self.class_loss(matched, scores)
         pred, target = boxes_of_pairs(
             self, matched.pairs, deltas, anchors, gts.boxes
         )

@@ -18,6 +18,7 @@ from ..losses import check_pair_loss
 from ..ot import TransportPlan
 from .grid_anchors import GridAnchors
 from .levels import flatten_levels
+from .matched import Matched
 
 __all__ = ['AnchorMatching', 'centreness']
 
@@ -50,12 +51,6 @@ class AnchorMatching(AnchorHead):
                 self.train_cfg['allowed_border'],
                 self.with_stride,
             )
-
-    @property
-    def pos_weight(self) -> float:
-        """Weight of the ground truths in the class loss."""
-        weight = self.train_cfg['pos_weight']
-        return weight if weight > 0 else 1.0
 
     def match_anchors(
         self,
@@ -96,6 +91,32 @@ class AnchorMatching(AnchorHead):
         channels = sum(x[0].numel() for x in bbox_preds) // count
         boxes = flatten_levels(bbox_preds, channels)
         return drop_bad_numbers(scores, boxes, self.bad_number_log, gts.names)
+
+    def class_loss(
+        self,
+        matched: Matched,
+        scores: Tensor,
+        quality: Tensor | None = None,
+    ) -> Tensor:
+        """(B, N) class losses, with ``pos_weight`` of ``train_cfg``.
+
+        Args:
+            matched (Matched): The plan and its K pairs.
+            scores (Tensor): (B, N, C) logits.
+            quality (Tensor, optional): (K,) what the pairs' scores should be,
+                for losses that take it. Defaults to None.
+
+        Returns:
+            Tensor: Not averaged.
+        """
+        weight = self.train_cfg['pos_weight']
+        return matched.class_loss(
+            self.loss_cls,
+            scores,
+            self.num_classes,
+            quality=quality,
+            pos_weight=weight if weight > 0 else 1.0,
+        )
 
 
 def centreness(priors: Tensor, boxes: Tensor) -> Tensor:

@@ -61,12 +61,7 @@ class UOTATSSHead(AnchorMatching, ATSSHead):
         average = reduce_mean(plan.foreground_mass.clamp(min=1).sum())
         scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
         matched = Matched.of(plan, gts, self.num_classes, self.min_mass)
-        loss_cls = matched.class_loss(
-            self.loss_cls,
-            scores,
-            self.num_classes,
-            pos_weight=self.pos_weight,
-        )
+        loss_cls = self.class_loss(matched, scores)
         prior, target = anchors[matched.pairs.prediction], matched.targets
         central = centreness((prior[:, :2] + prior[:, 2:]) / 2, target)
         loss_bbox = matched.pair_loss(
@@ -146,13 +141,7 @@ class UOTGFLHead(AnchorMatching, GFLHead):
         )
         quality = bbox_overlaps(boxes.detach(), target, is_aligned=True)
         confidence = matched.predicted(scores.detach()).sigmoid().amax(1)
-        loss_cls = matched.class_loss(
-            self.loss_cls,
-            scores,
-            self.num_classes,
-            quality=quality,
-            pos_weight=self.pos_weight,
-        )
+        loss_cls = self.class_loss(matched, scores, quality)
         loss_bbox = matched.pair_loss(
             self.loss_bbox, boxes, target, confidence
         )

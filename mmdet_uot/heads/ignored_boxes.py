@@ -10,6 +10,7 @@ from typing import Any
 from mmdet.structures import DetDataSample
 
 from ..inputs.ground_truths import IGNORED
+from ..inputs.instances import check_ignored
 
 __all__ = ['keeps_ignored']
 
@@ -40,6 +41,7 @@ def keeps_ignored(method: Callable) -> Callable:
             given['batch_data_samples'] = [_mark(x) for x in samples]
         ignored = given.pop('batch_gt_instances_ignore', None)
         if ignored is not None:
+            check_ignored(ignored, len(given['batch_img_metas']))
             given['batch_img_metas'] = [
                 {**meta, IGNORED: entry}
                 for meta, entry in zip(given['batch_img_metas'], ignored)

@@ -90,12 +90,16 @@ class Matched:
         B, N = self.plan.pred_mass.shape
         mass = self.pairs.mass if weight is None else self.pairs.mass * weight
         target = torch.where(is_good(target), target, pred.detach())
-        index = self.pairs.prediction.add(self.pairs.image, alpha=N)
-        return box_loss(loss, pred, target, mass, index, B * N).view(B, N)
+        return box_loss(loss, pred, target, mass, self._row, B * N).view(B, N)
 
     def per_prediction(self, values: Tensor) -> Tensor:
         """(B, N) sums of what pairs have, (K,), over a prediction's."""
         B, N = self.plan.pred_mass.shape
-        index = self.pairs.prediction.add(self.pairs.image, alpha=N)
-        total = values.new_zeros(B * N).index_add(0, index, values)
+        total = values.new_zeros(B * N).index_add(0, self._row, values)
         return total.view(B, N)
+
+    @property
+    def _row(self) -> Tensor:
+        """(K,) index of a pair's prediction among those of all images."""
+        N = self.plan.pred_mass.shape[1]
+        return self.pairs.prediction.add(self.pairs.image, alpha=N)

@@ -72,13 +72,7 @@ class UOTRTMDetHead(AnchorMatching, RTMDetHead):
             pred.detach(), matched.targets, is_aligned=True
         )
         average = reduce_mean((matched.pairs.mass * quality).sum())
-        loss_cls = matched.class_loss(
-            self.loss_cls,
-            scores,
-            self.num_classes,
-            quality=quality,
-            pos_weight=self.pos_weight,
-        )
+        loss_cls = self.class_loss(matched, scores, quality)
         loss_bbox = matched.pair_loss(
             self.loss_bbox, pred, matched.targets, quality
         )

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .bad_numbers import mark_bad_numbers
 from .ground_truths import GroundTruths
-from .instances import check_instances, fields, plain
+from .instances import check_instances, check_lengths, fields, plain
 from .match_batch import MatchBatch
 
 __all__ = ['InstanceBatch']
@@ -47,12 +47,7 @@ class InstanceBatch(MatchBatch):
     ) -> None:
         check_instances('batch_pred_instances', preds)
         metas = [{}] * len(preds) if metas is None else metas
-        if not len(preds) == len(gts) == len(metas) > 0:
-            raise ValueError(
-                'batch_pred_instances, batch_gt_instances and batch_img_metas '
-                'must have one entry per image, got '
-                f'{len(preds)}, {len(gts)} and {len(metas)}'
-            )
+        check_lengths(preds, gts, metas)
         # One object given for several images (anchors) stays one object.
         given = {id(pred): _with_boxes(pred) for pred in preds}
         self.preds = [given[id(pred)] for pred in preds]

@@ -14,7 +14,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..ot import to_device, valid_mask
 from .bad_numbers import is_good, is_good_box
-from .instances import check_instances, fields, image_names, plain, widen
+from .instances import (
+    check_ignored,
+    check_instances,
+    fields,
+    image_names,
+    plain,
+    widen,
+)
 
 __all__ = ['IGNORED', 'GroundTruths']
 
@@ -64,7 +71,7 @@ class GroundTruths(Sequence[InstanceData]):
         self.device = device
         if ignored is None:
             ignored = [meta.get(IGNORED) for meta in self.metas]
-        self.ignored = _check_ignored(ignored, len(instances))
+        self.ignored = check_ignored(ignored, len(instances))
         self.names = image_names(self.metas) if names is None else names
         self.counts = [len(instance) for instance in instances]
         self._num_classes: float = torch.inf
@@ -256,16 +263,3 @@ class GroundTruths(Sequence[InstanceData]):
     def _is_real(self) -> Tensor:
         """(B, M) bool, False for padding."""
         return valid_mask(self.counts, self.device)
-
-
-def _check_ignored(
-    ignored: Sequence[InstanceData | None], num_images: int
-) -> Sequence[InstanceData | None]:
-    name = 'batch_gt_instances_ignore'
-    check_instances(name, [entry for entry in ignored if entry is not None])
-    if len(ignored) != num_images:
-        raise ValueError(
-            f'{name} must have one entry per image ({num_images}), got '
-            f'{len(ignored)}'
-        )
-    return ignored

@@ -32,6 +32,34 @@ def check_instances(argument: str, instances: Sequence[InstanceData]) -> None:
     )
 
 
+def check_ignored(
+    ignored: Sequence[InstanceData | None], num_images: int
+) -> Sequence[InstanceData | None]:
+    """Raises unless there is an entry, InstanceData or None, per image."""
+    name = 'batch_gt_instances_ignore'
+    check_instances(name, [entry for entry in ignored if entry is not None])
+    if len(ignored) != num_images:
+        raise ValueError(
+            f'{name} must have one entry per image ({num_images}), got '
+            f'{len(ignored)}'
+        )
+    return ignored
+
+
+def check_lengths(
+    preds: Sequence[InstanceData],
+    gts: Sequence[InstanceData],
+    metas: Sequence[dict],
+) -> None:
+    """Raises ValueError unless each has an entry per image."""
+    if not len(preds) == len(gts) == len(metas) > 0:
+        raise ValueError(
+            'batch_pred_instances, batch_gt_instances and batch_img_metas '
+            'must have one entry per image, got '
+            f'{len(preds)}, {len(gts)} and {len(metas)}'
+        )
+
+
 def fields(
     instances: Sequence[InstanceData],
     name: str,

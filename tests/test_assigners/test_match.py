@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from mmdet.models.task_modules.assigners import MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
-from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.assigners import UOTAssigner, match_batch
 from mmdet_uot.costs.matching_cost import COST_SCALINGS
 from mmdet_uot.ot import MatchingProblem, scale_epsilon, sinkhorn, support_size
 
@@ -336,3 +337,24 @@ def test_predictions_in_ignored_boxes_are_as_if_they_did_not_exist(tau2, draw):
     assert not plan.weights[0, ~kept].any()
     other = assigner.match(preds[1:], gts[1:], metas[1:])
     close(plan.foreground[1, :, :3], other.foreground[0], 1e-6)
+
+
+@pytest.mark.parametrize(
+    ('lengths', 'words'),
+    [
+        ((2, 1, 2, 2), 'one entry per image, got 2, 1 and 2'),
+        ((2, 2, 1, 2), 'one entry per image, got 2, 2 and 1'),
+        ((2, 2, 2, 1), r'one entry per image \(2\), got 1'),
+    ],
+)
+def test_with_a_stock_assigner_no_image_is_left_out(lengths, words):
+    boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
+    preds, gts, metas, ignored = lengths
+    with pytest.raises(ValueError, match=words):
+        match_batch(
+            MaxIoUAssigner(0.5, 0.5),
+            [InstanceData(priors=boxes)] * preds,
+            [InstanceData(bboxes=boxes, labels=torch.tensor([0]))] * gts,
+            [{}] * metas,
+            [None] * ignored,
+        )
