@@ -87,7 +87,7 @@ def _draw_list(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
         [f'{row.row.cells[0]}, {row.row.cells[-1]}' for row in drawn],
         fontsize='small',
     )
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(drawn) - 0.5, -0.5)
     figure.legend(
         handles=[
             Line2D([], [], color=color, ls='', marker='o', label=TITLES[name])
