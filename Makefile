@@ -1,4 +1,4 @@
-# Everything runs in .venv, except test-core and test-openmmlab. The first target
+# Everything runs in .venv, except docs, wheels, test-core and test-openmmlab. The first target
 # that needs an environment sets it up.
 PYTHON ?= python3
 CONFIG ?= configs/ssd300_uot_fast_cpu.py
@@ -10,7 +10,8 @@ RUN := .venv/bin/python
 export CUDA_VISIBLE_DEVICES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-fast test-core test-openmmlab lint format wheels clean
+.PHONY: help setup train test test-fast test-core test-openmmlab lint format docs \
+    links wheels clean
 
 help:  ## show this text
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
@@ -21,7 +22,7 @@ setup: setup-onedl  ## set up .venv (the other targets do it by themselves)
 
 setup-%:
 	@command -v $(PYTHON) > /dev/null || { echo "set-up failed: no \
-	$(PYTHON) on PATH; Python 3.10, 3.11 or 3.12 is needed" >&2; exit 1; }
+	$(PYTHON) on PATH; name one by PYTHON=" >&2; exit 1; }
 	@$(PYTHON) tools/setup_env --stack $*
 
 train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
@@ -53,6 +54,14 @@ lint: setup  ## check style, types and which room imports which
 format: setup  ## format the code
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
+
+docs: setup-docs  ## run the examples, build the site in build/html; a broken link fails
+	.venv-docs/bin/python -m sphinx -W --keep-going -c docs -d build/doctrees \
+	    $(ARGS) . build/html
+
+links: setup-docs  ## ask the sites that the documents link to
+	.venv-docs/bin/python -m sphinx -b linkcheck -c docs -d build/doctrees \
+	    -D plot_gallery=0 . build/links
 
 wheels: setup-wheels  ## build sdist and wheels in dist/, and check them
 	.venv-wheels/bin/python tools/build_wheels.py dist $(ARGS)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     *ROOT.glob('*.md'),
-    *ROOT.glob('docs/*.md'),
+    *ROOT.glob('docs/**/*.md'),
     *ROOT.glob('.github/**/*.md'),
     *ROOT.glob('results/**/*.md'),
 ]

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from helpers.tools import load_tool
+from packaging.requirements import Requirement
 
 from mmdet_uot import _host
 
 ROOT = Path(__file__).parents[2]
 SETUP = ROOT / 'tools' / 'setup_env'
+VERSIONS = ('3.11', '3.10', '3.12')
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +44,7 @@ def test_running_python_is_preferred(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', str(tmp_path))
     fake_python(tmp_path, 'python3.12', version='3.12')
     current = fake_python(tmp_path, 'mine')
-    assert checks.find_python(current) == current
+    assert checks.find_python(VERSIONS, current) == current
 
 
 def test_old_python_falls_back_to_one_on_path(tmp_path, monkeypatch):
@@ -54,7 +56,7 @@ def test_old_python_falls_back_to_one_on_path(tmp_path, monkeypatch):
     broken.write_text('#!/bin/sh\nexit 127\n')
     broken.chmod(0o755)
     good = fake_python(tmp_path, 'python3.12', version='3.12')
-    assert checks.find_python(old) == good
+    assert checks.find_python(VERSIONS, old) == good
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_unfit_python_is_one_line(tmp_path, monkeypatch, found, message):
     monkeypatch.setenv('PATH', str(tmp_path))
     python = fake_python(tmp_path, 'python', **found)
     with pytest.raises(checks.SetupError, match=message) as error:
-        checks.find_python(python)
+        checks.find_python(VERSIONS, python)
     assert '\n' not in str(error.value)
 
 
@@ -130,19 +132,26 @@ def test_child_keeps_the_lock(tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_every_named_package_has_one_pin():
-    folder = ROOT / 'requirements'
-    lines = (folder / 'constraints.txt').read_text().splitlines()
-    pins = [line for line in lines if line and not line.startswith('#')]
-    assert all(line.count('==') == 1 for line in pins)
-    pinned = [line.split('==')[0].lower() for line in pins]
-    assert len(pinned) == len(set(pinned))
-    for file in folder.glob('*.txt'):
-        if file.name == 'constraints.txt':
-            continue
-        for line in file.read_text().splitlines():
-            if line and not line.startswith(('#', '-c ', '-r ')):
-                assert line.lower() in pinned, f'{line} in {file}'
+def names(file):
+    """The packages that a requirements file names, and those that it takes."""
+    for line in file.read_text().splitlines():
+        if line.startswith('-r '):
+            yield from names(file.with_name(line[3:]))
+        elif line and not line.startswith('#'):
+            yield Requirement(line).name.lower()
+
+
+def test_every_package_of_a_stack_has_one_pin():
+    from stacks import STACKS, requirements_file
+
+    for stack in STACKS.values():
+        lines = stack.pins.read_text().splitlines()
+        pins = [line for line in lines if line and not line.startswith('#')]
+        assert all(line.count('==') == 1 for line in pins)
+        pinned = [line.split('==')[0].lower() for line in pins]
+        assert len(pinned) == len(set(pinned))
+        for name in (*stack.libraries, *filter(None, [stack.host])):
+            assert set(names(requirements_file(name))) <= set(pinned), name
 
 
 @pytest.mark.parametrize('name', _host.STACKS)
@@ -151,7 +160,7 @@ def test_hosts_are_those_that_the_package_is_made_for(name):
 
     made_for = _host.STACKS[name].items()
     pins = {f'{package}=={version}' for package, version in made_for}
-    assert pins <= set(host_packages(STACKS[name].host))
+    assert pins <= set(host_packages(STACKS[name]))
 
 
 def test_stacks_are_kept_apart():
@@ -181,6 +190,7 @@ def planned(program, monkeypatch, tmp_path):
     monkeypatch.setattr(program, 'operator_wheel', operator_wheel)
     monkeypatch.setattr(program, 'torch_tag', lambda python: 'torch')
     monkeypatch.setattr(program.checks, 'check_disk', lambda *folders: 99.0)
+    monkeypatch.setattr(program.checks, 'find_python', lambda _: 'python')
     return plan
 
 
@@ -188,7 +198,7 @@ def planned(program, monkeypatch, tmp_path):
 def test_mmdetection_brings_no_dependencies(planned, name):
     from stacks import STACKS, host_packages
 
-    host = set(host_packages(STACKS[name].host))
+    host = set(host_packages(STACKS[name]))
     (command,) = (c for c in planned(name) if host & set(c))
     assert host <= set(command)
     assert '--no-deps' in command

@@ -1,6 +1,6 @@
 """Sets up a virtual environment to train and test in.
 
-    python tools/setup_env [--stack {onedl,openmmlab,core}]
+    python tools/setup_env [--stack {onedl,openmmlab,docs,wheels,core}]
 
 Uses the standard library alone. What is done already is skipped, so a set-up
 that broke off is taken up again by running it once more. Environment:
@@ -89,7 +89,7 @@ def install(stack: Stack, venv: Path, cache: Path) -> None:
 
     say(f'Setting up {venv}; everything is logged in {log.name}')
     with step(1, 'check this machine'):
-        base = checks.find_python()
+        base = checks.find_python(stack.pythons)
         tools = [base, checks.find_compiler()] if stack.host else [base]
         free = checks.check_disk(venv, cache, Path(tempfile.gettempdir()))
         say(f'      {", ".join(tools)}, {free:.0f} GB free')
@@ -101,13 +101,13 @@ def install(stack: Stack, venv: Path, cache: Path) -> None:
             )
 
     with step(2, f'virtual environment {venv.name}'):
-        if checks_out(python):
+        if checks_out(python, stack.pythons):
             drop_half_installed(venv)
         else:
             run([base, '-m', 'venv', '--clear', str(venv)], log=log)
 
     with step(3, 'torch and libraries (some minutes of download)'):
-        command = list(pip)
+        command = [*pip, '-c', str(stack.pins)]
         if 'TORCH_INDEX_URL' in os.environ:
             command += ['--extra-index-url', os.environ['TORCH_INDEX_URL']]
         for name in stack.libraries:
@@ -117,7 +117,7 @@ def install(stack: Stack, venv: Path, cache: Path) -> None:
     pip += ['--no-deps', '--no-build-isolation']
     with step(4, 'MMDetection and the operators of mmcv'):
         if stack.host:
-            host = host_packages(stack.host)
+            host = host_packages(stack)
             mmcv = next(name for name in host if 'mmcv' in name)
             tag = torch_tag(python)
             wheel = operator_wheel(
@@ -160,9 +160,9 @@ def torch_tag(python: str) -> str:
     return run.stdout.decode().strip()
 
 
-def checks_out(python: str) -> bool:
+def checks_out(python: str, versions: tuple[str, ...]) -> bool:
     """Tells whether an environment is there, supported, and has pip."""
-    if not os.path.exists(python) or checks.python_problem(python):
+    if not os.path.exists(python) or checks.python_problem(python, versions):
         return False
     command = [python, '-m', 'pip', '--version']
     return subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0

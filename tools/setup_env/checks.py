@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUPPORTED = ('3.11', '3.10', '3.12')
 NEEDED_GB = 4.0  # with the CPU build of torch
 CUDA_NEEDED_GB = 10.0
 
@@ -35,20 +34,22 @@ class SetupError(Exception):
     """A problem that the user has to solve; its text says how."""
 
 
-def find_python(current: str = sys.executable) -> str:
+def find_python(
+    versions: tuple[str, ...], current: str = sys.executable
+) -> str:
     """Finds a Python to make the environment from.
 
-    The running one is preferred, then those on PATH.
+    The running one is preferred, then those on PATH, the first version first.
 
     Raises:
         SetupError: None is of a supported version and complete.
     """
     problems = {}
-    for name in (current, *(f'python{version}' for version in SUPPORTED)):
+    for name in (current, *(f'python{version}' for version in versions)):
         path = shutil.which(name)
         if path is None:
             continue
-        problem = python_problem(path)
+        problem = python_problem(path, versions)
         if problem is None:
             return path
         problems[path] = problem
@@ -56,13 +57,18 @@ def find_python(current: str = sys.executable) -> str:
     if incomplete:
         raise SetupError(incomplete[0])
     raise SetupError(
-        f'Python 3.10, 3.11 or 3.12 is needed; {current} is Python '
+        f'Python {_one_of(versions)} is needed; {current} is Python '
         f'{platform.python_version()} and there is no other on PATH. Install '
-        'one, or name it: make PYTHON=/path/to/python3.11'
+        f'one, or name it: make PYTHON=/path/to/python{versions[0]}'
     )
 
 
-def python_problem(python: str) -> str | None:
+def _one_of(versions: tuple[str, ...]) -> str:
+    *others, last = sorted(versions, key=lambda v: int(v.split('.')[1]))
+    return f'{", ".join(others)} or {last}'
+
+
+def python_problem(python: str, versions: tuple[str, ...]) -> str | None:
     """Says what is wrong with a Python, or returns None."""
     run = subprocess.run(
         [python, '-c', _PROBE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -71,7 +77,7 @@ def python_problem(python: str) -> str | None:
         return f'{python} does not run'
     found = json.loads(run.stdout)
     version = found['version']
-    if version not in SUPPORTED:
+    if version not in versions:
         return f'{python} is Python {version}'
     if not found['venv']:
         return (

@@ -21,18 +21,31 @@ class Stack:
         libraries: What pip installs with all that it depends on.
         host: MMDetection, installed without its dependencies; None: the
             solver is to run without.
+        constraints: Its pins.
+        pythons: Versions that have all of them, the best first.
     """
 
     venv: str
     libraries: tuple[str, ...]
     host: str | None = None
+    constraints: str = 'constraints'
+    pythons: tuple[str, ...] = ('3.11', '3.10', '3.12')
+
+    @property
+    def pins(self) -> Path:
+        return requirements_file(self.constraints)
 
 
 STACKS = {
-    'onedl': Stack('.venv', ('build', 'runtime', 'tests'), 'onedl'),
+    'onedl': Stack('.venv', ('build', 'runtime', 'tests', 'lint'), 'onedl'),
     'openmmlab': Stack(
-        '.venv-openmmlab', ('build', 'runtime', 'tests'), 'openmmlab'
+        '.venv-openmmlab',
+        ('build', 'runtime', 'tests'),
+        'openmmlab',
+        constraints='constraints-openmmlab',
+        pythons=('3.8', '3.10', '3.9', '3.11'),
     ),
+    'docs': Stack('.venv-docs', ('build', 'runtime', 'docs'), 'onedl'),
     'wheels': Stack('.venv-wheels', ('build', 'wheels')),
     'core': Stack('.venv-core', ('build', 'core', 'tests')),
 }
@@ -42,10 +55,10 @@ def requirements_file(name: str) -> Path:
     return REQUIREMENTS / f'{name}.txt'
 
 
-def host_packages(host: str) -> list[str]:
+def host_packages(stack: Stack) -> list[str]:
     """The packages of MMDetection with their pins, as `name==version`."""
-    pins = requirements_file('constraints').read_text()
-    lines = requirements_file(host).read_text().splitlines()
+    pins = stack.pins.read_text()
+    lines = requirements_file(stack.host).read_text().splitlines()
     names = [line for line in lines if re.match(r'\w', line)]
     found = [re.search(rf'^{name}==\S+', pins, re.M) for name in names]
     return [pin.group() for pin in found if pin]
