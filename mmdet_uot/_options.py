@@ -59,11 +59,15 @@ def named_options(cls: T) -> T:
 def _options_of(classes: Sequence[type]) -> set[str] | None:
     """Names that may be given to the first; None if any may."""
     names: set[str] = set()
+    last: type | None = None
     for base in classes:
         if '__init__' not in vars(base) or base is object:
+            continue
+        # Beside the last of its bases a class may call another one's.
+        if last is not None and issubclass(last, base):
             continue
         parameters = [*signature(base.__init__).parameters.values()][1:]
         names.update(x.name for x in parameters if x.kind in NAMED)
         if all(x.kind is not Parameter.VAR_KEYWORD for x in parameters):
-            return names
-    return None
+            last = last or base
+    return names if last else None

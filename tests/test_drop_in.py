@@ -4,22 +4,16 @@ Where ours are set to the problem of the stock assigner, all losses are equal:
 nothing else has changed. With another problem they are not: ours are used.
 """
 
-from pathlib import Path
-
-import mmdet
 import numpy as np
 import pytest
-from mmdet.registry import MODELS
-from mmdet.testing import demo_mm_inputs
-from mmengine.config import Config, ConfigDict
+from helpers.models import small_model, train_step
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
-from mmengine.runner import set_random_seed
 
 import mmdet_uot  # noqa: F401
 
 pytestmark = pytest.mark.slow
 
-STOCK = Path(mmdet.__file__).parent / '.mim' / 'configs'
 # Configs, and what else must be changed for a small model of stock parts.
 SMALL_SSD = {
     'backbone': dict(
@@ -79,15 +73,6 @@ CONFIGS = {
     'queryinst/queryinst_r50_fpn_1x_coco': {},
     'sparse_rcnn/sparse-rcnn_r50_fpn_1x_coco': {},
 }
-AT_MOST = dict(
-    max_per_img=50,
-    nms_pre=50,
-    num_layers=2,
-    num_points=64,
-    num_proposals=20,
-    num_queries=20,
-)
-
 # By what they replace: a stock assigner (without the grey zone of MaxIoU),
 # ours with the same problem, ours with another.
 ASSIGNERS = {
@@ -112,28 +97,6 @@ ASSIGNERS = {
 }
 
 
-def small_model(name):
-    config = Config.fromfile(STOCK / f'{name}.py')
-    config.merge_from_dict({f'model.{k}': v for k, v in CONFIGS[name].items()})
-    model = config.model
-    model.backbone.update(depth=18, base_channels=32, init_cfg=None)
-    model.data_preprocessor.batch_augments = None
-    # Conditional DETR and others fix some widths of the transformer.
-    transformer = 'encoder' in model or 'panoptic_head' in model
-    widths = 'in_channels' if transformer else ('channel', 'channels')
-
-    def shrink(value, key=''):
-        if isinstance(value, dict):
-            return ConfigDict({k: shrink(v, k) for k, v in value.items()})
-        if isinstance(value, (list, tuple)):
-            return type(value)(shrink(item, key) for item in value)
-        if key in AT_MOST:
-            return min(value, AT_MOST[key])
-        return value // 8 if key.endswith(widths) and value >= 64 else value
-
-    return shrink(model)
-
-
 def with_assigners(value, which):
     """A copy of a config with the stock assigners replaced."""
     if isinstance(value, dict):
@@ -148,31 +111,10 @@ def with_assigners(value, which):
     return value
 
 
-def train_step(config, size):
-    """The losses of two images, one of them without ground truths."""
-    set_random_seed(0)
-    model = MODELS.build(config)
-    model.init_weights()
-    data = demo_mm_inputs(
-        2,
-        (3, size, size),
-        num_items=[3, 0],
-        with_mask=True,
-        with_semantic=True,
-    )
-    data = model.data_preprocessor(data, training=True)
-    total, losses = model.parse_losses(model(**data, mode='loss'))
-    total.backward()
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
-    return {name: value.item() for name, value in losses.items()}
-
-
 @pytest.mark.parametrize('name', CONFIGS)
 def test_only_the_assigner_changes(name):
-    model, size = small_model(name), 300 if 'ssd300' in name else 64
+    model = small_model(name, CONFIGS[name])
+    size = 300 if 'ssd300' in name else 64
     with DefaultScope.overwrite_default_scope('mmdet'):
         stock, same, other = (
             train_step(with_assigners(model, which), size)

@@ -18,10 +18,12 @@ from .detr_head import (
     UOTDETRHead,
 )
 from .dino_head import UOTDINOHead
+from .mask_heads import UOTMask2FormerHead, UOTMaskFormerHead
 from .point_heads import UOTFCOSHead, UOTYOLOXHead
 from .roi_head import UOTCascadeRoIHead, UOTStandardRoIHead
 from .rtmdet_head import UOTRTMDetHead, UOTRTMDetSepBNHead
 from .ssd_head import UOTSSDHead
+from .vfnet_head import UOTVFNetHead
 
 __all__ = [
     'UOTATSSHead',
@@ -34,6 +36,8 @@ __all__ = [
     'UOTDeformableDETRHead',
     'UOTFCOSHead',
     'UOTGFLHead',
+    'UOTMask2FormerHead',
+    'UOTMaskFormerHead',
     'UOTRPNHead',
     'UOTRTMDetHead',
     'UOTRTMDetSepBNHead',
@@ -41,5 +45,13 @@ __all__ = [
     'UOTRetinaSepBNHead',
     'UOTSSDHead',
     'UOTStandardRoIHead',
+    'UOTVFNetHead',
     'UOTYOLOXHead',
 ]
+
+try:
+    from .ddq_head import UOTDDQDETRHead
+except ImportError:
+    pass  # mmdet 3.1 has no DDQ
+else:
+    __all__ += ['UOTDDQDETRHead']

@@ -24,6 +24,7 @@ from ..inputs.bad_numbers import (
 )
 from ..inputs.ground_truths import GroundTruths
 from ..losses import SetLoss, check_class_loss
+from ..ot import TransportPlan
 from .ignored_boxes import keeps_ignored
 
 __all__ = [
@@ -194,14 +195,25 @@ class UOTDETRHead(DETRHead):
         labels = gts.labels(self.num_classes)
         # Half precision would round coordinates to whole pixels.
         boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
-        sizes = gts.image_sizes.to(boxes.dtype)
         plan = match_layers(
             self.assigner,
             scores,
-            bbox_cxcywh_to_xyxy(boxes.detach()) * sizes,
+            bbox_cxcywh_to_xyxy(boxes.detach())
+            * gts.image_sizes.to(boxes.dtype),
             gts,
             batch_img_metas,
         )
+        return self._losses_of_plan(plan, scores, boxes, gts, labels)
+
+    def _losses_of_plan(
+        self,
+        plan: TransportPlan,
+        scores: Tensor,
+        boxes: Tensor,
+        gts: GroundTruths,
+        labels: Tensor,
+    ) -> dict[str, Tensor]:
+        """``loss_cls``, ``loss_bbox``, ``loss_iou``, (L,) each."""
         scores, boxes = drop_bad_numbers(
             scores, boxes, self.bad_number_log, gts.names, axis=1
         )
@@ -213,6 +225,7 @@ class UOTDETRHead(DETRHead):
             self.sync_cls_avg_factor,
             self.min_mass,
         )
+        sizes = gts.image_sizes.to(boxes.dtype)
         return loss(scores, boxes, plan, labels, gts.boxes, sizes)
 
 

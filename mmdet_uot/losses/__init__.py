@@ -4,7 +4,7 @@ from .._host import check_host
 
 check_host()
 
-from .box_loss import box_loss, box_pairs
+from .box_loss import box_loss, box_pairs, heaviest_pairs
 from .class_loss import (
     check_class_loss,
     class_loss,
@@ -28,6 +28,7 @@ __all__ = [
     'class_mass',
     'cross_entropy',
     'focal',
+    'heaviest_pairs',
     'mine_hard_negatives',
     'pair_class_loss',
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..ot import TransportPlan, WeightedPairs, may_hold
 
-__all__ = ['box_loss', 'box_pairs']
+__all__ = ['box_loss', 'box_pairs', 'heaviest_pairs']
 
 
 # A ground truth has at most so many pairs per unit of its mass.
@@ -62,6 +62,33 @@ def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
     kept = torch.zeros_like(received).index_add_(0, column, mass.double())
     factor = (received / kept).to(mass.dtype)
     return pairs._replace(mass=mass * factor[column])
+
+
+def heaviest_pairs(plan: TransportPlan, most: int) -> WeightedPairs:
+    """A few pairs of each ground truth, for losses that cost much.
+
+    Args:
+        plan (TransportPlan): Weights (B, N, M + 1).
+        most (int): Most pairs of a ground truth: its heaviest. Together they
+            have all of its mass.
+
+    Returns:
+        WeightedPairs: The K pairs. A GPU waits here for the host.
+
+    Raises:
+        ValueError: If ``most`` is less than 1.
+    """
+    if most < 1:
+        raise ValueError(f'most must be at least 1, got {most}')
+    weights = plan.foreground.mT
+    mass, prediction = weights.topk(min(most, weights.shape[2]), dim=2)
+    kept = mass.sum(2, keepdim=True).clamp(min=torch.finfo(mass.dtype).tiny)
+    scaled = mass * (weights.sum(2, keepdim=True) / kept)
+    image, ground_truth, place = (mass > 0).nonzero(as_tuple=True)
+    chosen = image, ground_truth, place
+    return WeightedPairs(
+        image, prediction[chosen], ground_truth, scaled[chosen]
+    )
 
 
 def box_loss(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.losses import (
     CrossEntropyLoss,
     FocalLoss,
     QualityFocalLoss,
+    VarifocalLoss,
 )
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ from ..ot import TransportPlan, WeightedPairs
 __all__ = ['check_pair_loss', 'pair_class_loss']
 
 # Losses that treat every sample for itself.
-_PER_SAMPLE = (CrossEntropyLoss, FocalLoss, QualityFocalLoss)
+_PER_SAMPLE = (CrossEntropyLoss, FocalLoss, QualityFocalLoss, VarifocalLoss)
 
 
 def check_pair_loss(loss: nn.Module) -> None:
@@ -82,6 +84,11 @@ def _each(
     """(K,) weighted losses of K samples; True: with a quality of zero."""
     if isinstance(quality, bool):
         quality = torch.zeros_like(weight) if quality else None
-    target = labels if quality is None else (labels, quality)
+    target: Tensor | tuple[Tensor, Tensor] = labels
+    if isinstance(loss, VarifocalLoss):
+        one_hot = F.one_hot(labels, scores.shape[1] + 1)[:, :-1]
+        target, weight = one_hot * quality.unsqueeze(1), weight.unsqueeze(1)
+    elif quality is not None:
+        target = labels, quality
     value = loss(scores, target, weight, reduction_override='none')
     return value.reshape(len(scores), -1).sum(1)

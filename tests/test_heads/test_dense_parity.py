@@ -50,6 +50,20 @@ SETTINGS = {
             reg_max=8,
         ),
     ),
+    'VFNetHead': (
+        ATSS,
+        dict(
+            COMMON,
+            anchor_generator=dict(
+                **ANCHORS['anchor_generator'], center_offset=0.0
+            ),
+            strides=STRIDES,
+            regress_ranges=((-1, 32), (32, 1e8)),
+            loss_cls=dict(type='VarifocalLoss', use_sigmoid=True),
+            loss_bbox=dict(type='GIoULoss', loss_weight=1.5),
+            loss_bbox_refine=dict(type='GIoULoss', loss_weight=2.0),
+        ),
+    ),
     'RTMDetHead': (
         dict(type='DynamicSoftLabelAssigner', topk=5),
         dict(
@@ -72,7 +86,10 @@ FCOS = dict(COMMON, strides=STRIDES, regress_ranges=((-1, 32), (32, 1e8)))
 SIM = dict(type='UOTAssigner', preset='sim_ota')
 # Costs of anchors where there are anchors, of boxes and points elsewhere.
 PLANS = [
-    *((name, dict(type='UOTAssigner')) for name in ('ATSSHead', 'GFLHead')),
+    *(
+        (name, dict(type='UOTAssigner'))
+        for name in ('ATSSHead', 'GFLHead', 'VFNetHead')
+    ),
     *(
         (name, {**SIM, **softness})
         for name in ('RTMDetHead', 'YOLOXHead', 'FCOSHead')

@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_uot._config_scope import config_folder
 from mmdet_uot.assigners import match_batch
-from mmdet_uot.losses import box_pairs
+from mmdet_uot.losses import box_pairs, heaviest_pairs
 from mmdet_uot.ot import TransportPlan
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,29 @@ def test_pairs_have_the_mass_of_their_ground_truths(min_mass, matched):
     factor = pairs.mass / weight
     assert (factor >= 1 - 1e-12).all()
     assert (factor < 1 / (1 - min_mass) + 1e-12).all()
+
+
+@pytest.mark.parametrize('most', [1, 3, 1000])
+def test_the_heaviest_have_all_mass_in_their_proportions(most, matched):
+    plan = matched('soft').plan
+    pairs = heaviest_pairs(plan, most)
+    torch.testing.assert_close(received(pairs, plan), plan.foreground.sum(1))
+    weights = plan.foreground.mT
+    for image, gt in pairs.ground_truth.new_tensor(
+        [*{*zip(pairs.image.tolist(), pairs.ground_truth.tolist())}]
+    ):
+        own = (pairs.image == image) & (pairs.ground_truth == gt)
+        kept = weights[image, gt].sort(descending=True).values[:most]
+        kept = kept[kept > 0]
+        torch.testing.assert_close(
+            pairs.mass[own].sort(descending=True).values,
+            kept / kept.sum() * weights[image, gt].sum(),
+        )
+
+
+def test_less_than_one_pair_is_refused(matched):
+    with pytest.raises(ValueError, match='at least 1, got 0'):
+        heaviest_pairs(matched('soft').plan, 0)
 
 
 @pytest.mark.parametrize('kind', ['hard', 'ignored'])

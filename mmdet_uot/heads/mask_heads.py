@@ -1,0 +1,190 @@
+"""MaskFormer's heads on transport plans."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import point_sample
+from mmdet.models.dense_heads import Mask2FormerHead, MaskFormerHead
+from mmdet.models.utils import get_uncertain_point_coords_with_randomness
+from mmdet.registry import MODELS
+from mmdet.utils import InstanceList, reduce_mean
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from .._options import named_options
+from ..assigners import match_batch
+from ..losses import check_class_loss, class_loss, class_mass, heaviest_pairs
+
+__all__ = ['UOTMask2FormerHead', 'UOTMaskFormerHead']
+
+
+class _MaskHead:
+    """Class, mask and dice losses of a decoder layer, weighted by a plan.
+
+    Mixed into a stock head with ``_to_match`` and ``_mask_losses``.
+    """
+
+    def __init__(self, *args, max_preds: int = 5, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.max_preds = max_preds
+        check_class_loss(self.loss_cls)
+
+    def _loss_by_feat_single(
+        self,
+        cls_scores: Tensor,
+        mask_preds: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Matches the images of a layer and computes its losses.
+
+        Args:
+            cls_scores (Tensor): (B, N, C + 1) logits.
+            mask_preds (Tensor): (B, N, h, w) logits.
+            batch_gt_instances (list[InstanceData]): Per image, ``labels``
+                and ``masks`` (m, H, W).
+            batch_img_metas (list[dict]): Per image.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: Class, mask and dice loss.
+        """
+        preds, gts = zip(
+            *(
+                self._to_match(*given)
+                for given in zip(
+                    cls_scores.detach(),
+                    mask_preds.detach(),
+                    batch_gt_instances,
+                )
+            )
+        )
+        plan = match_batch(self.assigner, preds, gts, batch_img_metas)
+        labels = pad_sequence([gt.labels for gt in gts], batch_first=True)
+        loss_cls = class_loss(self.loss_cls, cls_scores, plan, labels).sum()
+        factor = cls_scores.new_tensor(self.class_weight)
+        mass = class_mass(plan, labels, self.num_classes).sum((0, 1))
+        mass = torch.cat((mass, plan.background.sum().view(1)))
+
+        average = reduce_mean(plan.foreground_mass.clamp(min=1).sum())
+        image, prediction, gt, weight = heaviest_pairs(plan, self.max_preds)
+        # As the stock heads go through them, which draw points at random.
+        order = (image * cls_scores.shape[1] + prediction).argsort(stable=True)
+        image, prediction, gt = image[order], prediction[order], gt[order]
+        matched = mask_preds[image, prediction]
+        if len(matched) == 0:
+            loss_mask = loss_dice = matched.sum()
+        else:
+            target = torch.cat(
+                [
+                    gts.masks[gt[image == index]]
+                    for index, gts in enumerate(batch_gt_instances)
+                ]
+            )
+            loss_mask, loss_dice = self._mask_losses(
+                matched, target, weight[order], average
+            )
+        return loss_cls / (mass * factor).sum(), loss_mask, loss_dice
+
+
+@MODELS.register_module()
+@named_options
+class UOTMaskFormerHead(_MaskHead, MaskFormerHead):
+    """MaskFormer's head on transport plans.
+
+    Takes everything that mmdet's ``MaskFormerHead`` takes. Each layer is
+    matched for all images at once. With ``HungarianAssigner`` the losses are
+    those of the stock head.
+
+    Args:
+        *args: Of ``MaskFormerHead``.
+        max_preds (int): A ground truth learns its mask from so many of its
+            heaviest predictions, which have its mass together. More take
+            memory: a mask each. Defaults to 5.
+        **kwargs: Of ``MaskFormerHead``.
+    """
+
+    def _to_match(
+        self, scores: Tensor, masks: Tensor, gts: InstanceData
+    ) -> tuple[InstanceData, InstanceData]:
+        """Predictions and ground truths on the predictions' grid."""
+        gt_masks = gts.masks
+        if len(gt_masks):
+            gt_masks = F.interpolate(
+                gt_masks.unsqueeze(1).float(), masks.shape[-2:], mode='nearest'
+            )
+            gt_masks = gt_masks.squeeze(1).long()
+        return (
+            InstanceData(scores=scores, masks=masks),
+            InstanceData(labels=gts.labels, masks=gt_masks),
+        )
+
+    def _mask_losses(
+        self, masks: Tensor, targets: Tensor, mass: Tensor, average: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mask and dice loss of K pairs, (K, h, w) against (K, H, W)."""
+        masks = F.interpolate(
+            masks.unsqueeze(1),
+            targets.shape[-2:],
+            mode='bilinear',
+            align_corners=False,
+        ).squeeze(1)
+        pixels = targets[0].numel()
+        loss_mask = self.loss_mask(
+            masks.reshape(-1, 1),
+            1 - targets.reshape(-1),  # its class 0 is the object
+            mass.repeat_interleave(pixels),
+            avg_factor=average * pixels,
+        )
+        loss_dice = self.loss_dice(masks, targets, mass, avg_factor=average)
+        return loss_mask, loss_dice
+
+
+@MODELS.register_module()
+@named_options
+class UOTMask2FormerHead(_MaskHead, Mask2FormerHead):
+    """Mask2Former's head on transport plans, see :class:`UOTMaskFormerHead`.
+
+    Masks are matched, and compared, at points that are sampled as in the
+    stock head.
+    """
+
+    def _to_match(
+        self, scores: Tensor, masks: Tensor, gts: InstanceData
+    ) -> tuple[InstanceData, InstanceData]:
+        """Predictions and ground truths at random points of the image."""
+        points = torch.rand((1, self.num_points, 2), device=scores.device)
+
+        def sample(maps: Tensor) -> Tensor:
+            at = points.expand(len(maps), -1, -1)
+            return point_sample(maps.unsqueeze(1).float(), at).squeeze(1)
+
+        return (
+            InstanceData(scores=scores, masks=sample(masks)),
+            InstanceData(labels=gts.labels, masks=sample(gts.masks)),
+        )
+
+    def _mask_losses(
+        self, masks: Tensor, targets: Tensor, mass: Tensor, average: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mask and dice loss of K pairs at points that are uncertain."""
+        masks, targets = masks.unsqueeze(1), targets.unsqueeze(1).float()
+        with torch.no_grad():
+            points = get_uncertain_point_coords_with_randomness(
+                masks,
+                None,
+                self.num_points,
+                self.oversample_ratio,
+                self.importance_sample_ratio,
+            )
+            targets = point_sample(targets, points).squeeze(1)
+        masks = point_sample(masks, points).squeeze(1)
+        loss_mask = self.loss_mask(
+            masks.reshape(-1),
+            targets.reshape(-1),
+            mass.repeat_interleave(self.num_points),
+            avg_factor=average * self.num_points,
+        )
+        loss_dice = self.loss_dice(masks, targets, mass, avg_factor=average)
+        return loss_mask, loss_dice
