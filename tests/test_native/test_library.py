@@ -67,6 +67,8 @@ def test_it_reads_plain_tensors_of_the_cpu_alone():
 @needs_library
 def test_forks_can_use_several_threads_too():
     """Otherwise a fork waits for threads that only its parent has."""
+    if not hasattr(ctypes.CDLL(None), 'omp_pause_resource_all'):
+        pytest.skip('the OpenMP of torch cannot end its threads: torch waits')
     subprocess.run([sys.executable, '-c', FORK], timeout=100, check=True)
 
 
