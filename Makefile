@@ -4,6 +4,7 @@ PYTHON ?= python3
 CONFIG ?= configs/ssd300_uot_fast_cpu.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
+WORKERS ?= logical
 RUN := .venv/bin/python
 
 # The operators are compiled for the CPU.
@@ -16,7 +17,7 @@ export CUDA_VISIBLE_DEVICES ?=
 help:  ## show this text
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) \
 	    | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 24
-	@echo 'Variables: PYTHON, CONFIG, WORK_DIR, ARGS (for pytest)'
+	@echo 'Variables: PYTHON, CONFIG, WORK_DIR, ARGS and WORKERS (for pytest)'
 
 setup: setup-onedl  ## set up .venv (the other targets do it by themselves)
 
@@ -30,20 +31,22 @@ train: setup  ## train SSD-UOT on the CPU, evaluate it, draw its detections
 	$(RUN) tools/test.py $(CONFIG) $(WORK_DIR) --work-dir $(WORK_DIR) \
 	    --show-dir pictures
 
-# The problems of tests are small: threads would only wait for each other.
+# The problems of tests are small: threads would only wait for each other. So
+# there is a process per core; WORKERS=0 takes none beside pytest, for --pdb.
+PARALLEL = -n $(WORKERS) --dist worksteal
 test test-fast test-core test-openmmlab: export OMP_NUM_THREADS ?= 1
 
 test: setup  ## run the tests
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: setup  ## run the tests that are fast: none trains or builds
-	$(RUN) -m pytest -m 'not slow' $(ARGS)
+	$(RUN) -m pytest $(PARALLEL) -m 'not slow' $(ARGS)
 
 test-core: setup-core  ## run the tests of the solver without MMDetection
-	.venv-core/bin/python -m pytest tests/test_ot $(ARGS)
+	.venv-core/bin/python -m pytest $(PARALLEL) tests/test_ot $(ARGS)
 
 test-openmmlab: setup-openmmlab  ## run the tests with OpenMMLab's MMDetection
-	.venv-openmmlab/bin/python -m pytest $(ARGS)
+	.venv-openmmlab/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: setup  ## check style, types and which room imports which
 	$(RUN) -m ruff check .

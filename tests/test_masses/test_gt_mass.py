@@ -62,7 +62,7 @@ def dynamic(pred, gt, top=10):
         (dict(type='Areas'), sides),
         (dict(type='DynamicMass'), dynamic),
     ],
-    ids=str,
+    ids=['number', 'fraction', 'field', 'class', 'dynamic'],
 )
 def test_every_ground_truth_gets_its_mass_and_the_background_the_rest(
     gt_mass, expected, draw
