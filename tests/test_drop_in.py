@@ -6,7 +6,7 @@ nothing else has changed. With another problem they are not: ours are used.
 
 import numpy as np
 import pytest
-from helpers.models import small_model, train_step
+from helpers.models import STOCK, small_model, train_step
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
@@ -113,6 +113,8 @@ def with_assigners(value, which):
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_only_the_assigner_changes(name):
+    if not (STOCK / f'{name}.py').exists():
+        pytest.skip('mmdet 3.1 has no DDQ')
     model = small_model(name, CONFIGS[name])
     size = 300 if 'ssd300' in name else 64
     with DefaultScope.overwrite_default_scope('mmdet'):

@@ -15,6 +15,11 @@
   Detection", ICCV 2021, as mmdet's ``TaskAlignedAssigner``. -log s - 6 log
   IoU, k = 13; a pair needs a prior, a box, whose centre lies in the ground
   truth, and an IoU above 0. Scores are probabilities.
+- ``'dynamic_soft_label'``: Lyu et al., "RTMDet", 2022, as mmdet's
+  ``DynamicSoftLabelAssigner``. Class loss with the IoU as target + 3 x (-log
+  IoU) + 10^(distance from the centre in strides - 3); a pair needs a prior in
+  the box of any ground truth; k is the sum of the 13 greatest IoUs of these
+  predictions. Scores are logits.
 - ``'one_to_many'``: Jia et al., "DETRs with Hybrid Matching", CVPR 2023: the
   costs given, with every ground truth 6 times.
 """
@@ -52,6 +57,19 @@ PRESET_OPTIONS: dict[str, dict[str, Any]] = {
             top=10,
             candidates=dict(type='AnyCandidate', rules=[_IN_BOX, _IN_CENTER]),
             shared=True,
+        ),
+        cost_scaling='none',
+    ),
+    'dynamic_soft_label': dict(
+        match_costs=[
+            dict(type='SoftLabelCost'),
+            dict(type='NegLogIoUCost', weight=3.0),
+            dict(type='CenterDistanceCost'),
+        ],
+        background_cost=0.0,
+        candidates=dict(type='InsideBox', of_any=True),
+        gt_mass=dict(
+            type='DynamicMass', top=13, candidates=_IN_BOX, shared=True
         ),
         cost_scaling='none',
     ),

@@ -19,6 +19,7 @@ from .candidates import (
     InsideBox,
     IoUAbove,
 )
+from .center_cost import CenterDistanceCost
 from .class_losses import (
     BatchedBackgroundCost,
     BinaryBackgroundCost,
@@ -26,6 +27,7 @@ from .class_losses import (
     FocalBackgroundCost,
     FocalClassCost,
     PositionModulatedCost,
+    SoftLabelCost,
 )
 from .log_costs import AlignmentCost, NegLogIoUCost, PowerCost
 from .matching_cost import MatchingCost
@@ -39,6 +41,7 @@ __all__ = [
     'BatchedCost',
     'BinaryBackgroundCost',
     'BinaryClassCost',
+    'CenterDistanceCost',
     'CenterRegion',
     'FocalBackgroundCost',
     'FocalClassCost',
@@ -51,4 +54,5 @@ __all__ = [
     'OneMinusProbCost',
     'PositionModulatedCost',
     'PowerCost',
+    'SoftLabelCost',
 ]

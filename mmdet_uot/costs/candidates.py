@@ -56,12 +56,20 @@ class InsideBox(_ByPriors):
     Args:
         margin (float): In pixels; it must be more than this from all sides.
             Defaults to 0.
+        of_any (bool): Whether it may lie in the box of any other ground truth
+            as well. Defaults to False.
         priors (str): ``'points'`` or ``'boxes'``. Defaults to ``'points'``.
     """
 
-    def __init__(self, *, margin: float = 0.0, priors: str = 'points') -> None:
+    def __init__(
+        self,
+        *,
+        margin: float = 0.0,
+        of_any: bool = False,
+        priors: str = 'points',
+    ) -> None:
         super().__init__(priors=priors)
-        self.margin = margin
+        self.margin, self.of_any = margin, of_any
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
@@ -71,6 +79,9 @@ class InsideBox(_ByPriors):
         inside &= y > top + self.margin
         inside &= x < right - self.margin
         inside &= y < bottom - self.margin
+        if self.of_any:
+            inside &= batch.gt_valid().unsqueeze(2)
+            inside = inside.any(1, keepdim=True).expand_as(inside)
         return inside
 
 

@@ -21,6 +21,7 @@ __all__ = [
     'FocalBackgroundCost',
     'FocalClassCost',
     'PositionModulatedCost',
+    'SoftLabelCost',
     'probabilities_of',
 ]
 
@@ -190,3 +191,36 @@ class PositionModulatedCost(_Focal, _ClassLoss):
             u /= u.amax((1, 2), keepdim=True).clamp(1e-8, 1.0)
         present, absent = self.terms(p * u.pow_(self.beta))
         return present.sub_(absent).mul_(self.weight)
+
+
+@TASK_UTILS.register_module()
+class SoftLabelCost(_Binary, _ClassLoss):
+    r"""Class loss whose target is the IoU, as RTMDet's and GFL's.
+
+    .. math::
+        \sum_c |y_c - p_c|^\gamma \, \mathrm{BCE}(p_c, y_c), \qquad
+        y_c = [c = c_j] \, \mathrm{IoU}(\hat b_i, b_j).
+
+    Source: Lyu et al., "RTMDet", 2022, Sec. 3.3, with :math:`\gamma = 2`.
+
+    Args:
+        gamma (float): Exponent. Defaults to 2.
+        weight (float): Factor. Defaults to 1.
+        scores (str): See :class:`BinaryClassCost`.
+    """
+
+    def __init__(self, *, gamma: float = 2.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.gamma = gamma
+
+    def of_batch(self, batch: MatchBatch) -> Tensor:
+        """See :class:`BatchedCost`."""
+        p = probabilities_of(batch, self.scores)
+        present, absent = self.terms(p)
+        as_absent = absent * p.pow(self.gamma)
+        others = as_absent.sum(2).unsqueeze(1) - of_labels(as_absent, batch)
+        u = overlaps(batch, 'iou')
+        entropy = u * of_labels(present - absent, batch)
+        entropy += of_labels(absent, batch)
+        distance = (u - of_labels(p, batch)).abs_().pow_(self.gamma)
+        return entropy.mul_(distance).add_(others).mul_(self.weight)

@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..assigners import PRESETS, OneMinusIoUCost, UOTAssigner
+from ..assigners.presets import PRESET_OPTIONS
 from ..datasets.color_boxes import (
     CLASSES,
     ColorBoxesOptions,
@@ -113,7 +114,7 @@ def example_presets() -> dict[str, MatchedImage]:
     matchers = {}
     for name, preset in PRESETS.items():
         options: dict[str, Any] = {}
-        if name not in ('ota', 'sim_ota', 'task_aligned'):
+        if name not in PRESET_OPTIONS or name == 'one_to_many':
             options['background_cost'] = BACKGROUND_COST
         if isinstance(preset.solver, ScalingSolver):
             options['num_iters'] = NUM_ITERS
@@ -122,7 +123,7 @@ def example_presets() -> dict[str, MatchedImage]:
         if name == 'one_to_many':
             options['gt_mass'] = 2
         given = preds.clone()
-        if name == 'ota':
+        if name in ('ota', 'dynamic_soft_label'):
             given.scores = preds.scores.logit()
         if name == 'task_aligned':
             middle, reach = preds.priors.split(2, 1)

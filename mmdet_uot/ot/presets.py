@@ -67,6 +67,13 @@ PRESETS: dict[str, Preset] = {
         'best_ground_truth',
         softens=True,
     ),
+    'dynamic_soft_label': Preset(
+        CheapestSolver(),
+        math.inf,
+        math.inf,
+        'best_ground_truth',
+        softens=True,
+    ),
     'task_aligned': Preset(
         CheapestSolver(),
         math.inf,

@@ -79,6 +79,17 @@ def test_task_aligned_is_mmdets(seed, crowd):
     assert not (ours.gt_inds == len(gts)).any()
 
 
+@pytest.mark.parametrize('crowd', CROWDS)
+@pytest.mark.parametrize('seed', range(6))
+def test_dynamic_soft_label_is_mmdets(seed, crowd):
+    preds, gts = grid_image('rtmdet', seed, crowd=crowd)
+    preds.scores = preds.scores.logit()
+    stock = TASK_UTILS.build(dict(type='DynamicSoftLabelAssigner'))
+    ours = UOTAssigner(preset='dynamic_soft_label').assign(preds, gts)
+    assert torch.equal(ours.gt_inds, stock.assign(preds, gts).gt_inds)
+    assert (ours.gt_inds > 0).sum() > 20
+
+
 def test_yolox_has_the_same_losses():
     generator = torch.Generator().manual_seed(1)
     features = [

@@ -75,6 +75,27 @@ def test_alignment_is_the_logarithm_of_tals_metric(pair):
     close((-log / 2).exp(), ious, rtol=1e-4, atol=1e-6)
 
 
+def test_soft_labels_are_the_targets_of_a_quality_focal_loss(pair):
+    ious = bbox_overlaps(pair[0].bboxes, pair[1].bboxes)
+    scores = pair[0].scores[:, None].expand(-1, ious.shape[1], -1)
+    target = one_hot(pair[1].labels, scores.shape[2]) * ious[..., None]
+    loss = entropy(scores, target) * (target - scores.sigmoid()).abs() ** 1.5
+    cost = cost_of(pair, type='SoftLabelCost', gamma=1.5, weight=2.0)
+    close(cost, 2 * loss.sum(2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_prior_at_the_radius_costs_the_weight(pair):
+    preds, gts = pair
+    x, y = (gts.bboxes[:, :2] + gts.bboxes[:, 2:]).div(2).unbind(1)
+    stride = torch.tensor(8.0).expand_as(x)
+    preds = preds[: len(x)]
+    preds.priors = torch.stack((x + 8 * 2.5, y, stride, stride), 1)
+    cost = cost_of(
+        (preds, gts), type='CenterDistanceCost', radius=2.5, weight=3.0
+    )
+    close(cost.diagonal(), torch.full_like(x, 3.0))
+
+
 def test_position_modulated_cost(pair):
     giou = (bbox_overlaps(pair[0].bboxes, pair[1].bboxes, 'giou') + 1) / 2
     u = giou / giou.max()

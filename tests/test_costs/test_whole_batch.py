@@ -36,6 +36,7 @@ BATCHED = [
     dict(type='BinaryClassCost', weight=1.5),
     dict(type='FocalClassCost', gamma=1.5),
     dict(type='PositionModulatedCost', weight=2.0),
+    dict(type='SoftLabelCost', weight=1.5),
     dict(type='PowerCost', cost=dict(type='IoUCost'), power=1.5),
 ]
 IMAGE_BY_IMAGE = [

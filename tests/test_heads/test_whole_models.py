@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.models import small_model, train_step
+from helpers.models import STOCK, small_model, train_step
 from mmengine.registry import DefaultScope
 
 import mmdet_uot.heads  # noqa: F401
@@ -19,6 +19,8 @@ MODELS = {
 
 @pytest.mark.parametrize('name', MODELS)
 def test_only_the_head_changes(name):
+    if not (STOCK / f'{name}.py').exists():
+        pytest.skip('mmdet 3.1 has no DDQ')
     model = small_model(name)
     head = model[MODELS[name]]
     assigner = model.train_cfg.assigner

@@ -117,7 +117,17 @@ def config(root, name, hooks, **options):
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
         dict(type='Resize', scale=scale, keep_ratio=False),
-        dict(type='PackDetInputs'),
+        # Those of mmdet's testing pipelines: mmdet 3.1 asks for a flip else.
+        dict(
+            type='PackDetInputs',
+            meta_keys=(
+                'img_id',
+                'img_path',
+                'ori_shape',
+                'img_shape',
+                'scale_factor',
+            ),
+        ),
     )
     flip = dict(type='RandomFlip', prob=0.5)
     for split, pipeline in (
