@@ -11,10 +11,10 @@ from mmdet.registry import MODELS
 from mmdet.utils import InstanceList, reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from .._options import named_options
 from ..assigners import match_batch
+from ..inputs.ground_truths import GroundTruths
 from ..losses import check_class_loss, class_loss, class_mass, heaviest_pairs
 
 __all__ = ['UOTMask2FormerHead', 'UOTMaskFormerHead']
@@ -50,6 +50,9 @@ class _MaskHead:
         Returns:
             tuple[Tensor, Tensor, Tensor]: Class, mask and dice loss.
         """
+        labels = GroundTruths.of(
+            batch_gt_instances, batch_img_metas, cls_scores.device
+        ).labels(self.num_classes)
         preds, gts = zip(
             *(
                 self._to_match(*given)
@@ -61,7 +64,6 @@ class _MaskHead:
             )
         )
         plan = match_batch(self.assigner, preds, gts, batch_img_metas)
-        labels = pad_sequence([gt.labels for gt in gts], batch_first=True)
         loss_cls = class_loss(self.loss_cls, cls_scores, plan, labels).sum()
         factor = cls_scores.new_tensor(self.class_weight)
         mass = class_mass(plan, labels, self.num_classes).sum((0, 1))

@@ -112,6 +112,14 @@ def test_losses_of_a_mixture_are_the_mixture_of_losses(share, monkeypatch):
         torch.testing.assert_close(value, mixed, rtol=1e-5, atol=1e-6)
 
 
+def test_a_label_that_is_no_class_is_refused():
+    head = build('MaskFormerHead', type='UOTMaskFormerHead')
+    scores, masks, gts = batch(head, (3, 0))
+    gts[0].labels[1] = head.num_classes
+    with pytest.raises(ValueError, match=r'labels must be in \[0, 133\)'):
+        losses(head, (scores, masks, gts))
+
+
 def test_a_class_loss_that_takes_no_plan_is_refused():
     loss = dict(
         type='CrossEntropyLoss', use_sigmoid=True, class_weight=[1.0] * 134
