@@ -43,7 +43,7 @@ STACKS = {
         ('build', 'runtime', 'tests'),
         'openmmlab',
         constraints='constraints-openmmlab',
-        pythons=('3.8', '3.10', '3.9', '3.11'),
+        pythons=('3.8', '3.10', '3.9'),
     ),
     'docs': Stack('.venv-docs', ('build', 'runtime', 'docs'), 'onedl'),
     'wheels': Stack('.venv-wheels', ('build', 'wheels')),
