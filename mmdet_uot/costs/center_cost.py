@@ -11,6 +11,9 @@ from .span import Span
 
 __all__ = ['CenterDistanceCost']
 
+# Greater powers would overflow, and say no more: nothing so far is matched.
+_MOST = 6.0
+
 
 @TASK_UTILS.register_module()
 class CenterDistanceCost(BatchedCost):
@@ -18,7 +21,8 @@ class CenterDistanceCost(BatchedCost):
 
     .. math:: w \, 10^{d_{ij} / s_i - r},
 
-    with the distance d and the stride s of the prior in pixels.
+    with the distance d and the stride s of the prior in pixels. From 6
+    strides beyond r on it stays what it is there.
 
     Source: Lyu et al., "RTMDet", 2022, Sec. 3.3, with r = 3.
 
@@ -43,4 +47,5 @@ class CenterDistanceCost(BatchedCost):
         center = (left_top + right_bottom) / 2
         point, stride = batch.priors.unsqueeze(1).split(2, -1)
         distance = (point - center).norm(dim=-1) / stride[..., 0]
-        return (10.0 ** (distance - self.radius)).mul_(self.weight)
+        exponent = (distance - self.radius).clamp_(max=_MOST)
+        return (10.0**exponent).mul_(self.weight)

@@ -94,6 +94,9 @@ def test_a_prior_at_the_radius_costs_the_weight(pair):
         (preds, gts), type='CenterDistanceCost', radius=2.5, weight=3.0
     )
     close(cost.diagonal(), torch.full_like(x, 3.0))
+    preds.priors[:, 0] += 1e6
+    far = cost_of((preds, gts), type='CenterDistanceCost')
+    close(far, torch.full_like(far, 1e6))
 
 
 def test_position_modulated_cost(pair):
