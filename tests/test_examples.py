@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from mmdet.visualization import DetLocalVisualizer
 
 from mmdet_uot.visualization import to_rgb
 
@@ -25,6 +26,8 @@ def test_it_draws_what_it_says(example, tmp_path, monkeypatch):
     if library and not find_spec(library):
         pytest.skip(f'{library} is in .venv-docs: make docs runs this')
     monkeypatch.chdir(tmp_path)
+    # A training before would have its logs.
+    DetLocalVisualizer._instance_dict.clear()
     names = runpy.run_path(str(example), run_name='__main__')
     (figure,) = (x for x in names.values() if isinstance(x, Figure))
     assert np.unique(to_rgb(figure)).size > 50
