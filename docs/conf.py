@@ -63,6 +63,7 @@ sphinx_gallery_conf = dict(
     image_scrapers=('gallery_setup.scrape',),
     download_all_examples=False,
     show_signature=False,
+    capture_repr=(),
     remove_config_comments=True,
     reset_modules=(),
 )
