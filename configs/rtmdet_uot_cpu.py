@@ -6,7 +6,10 @@ model = dict(
     bbox_head=dict(type='UOTRTMDetHead'),
     train_cfg=dict(
         assigner=dict(
-            _delete_=True, type='UOTAssigner', preset='sim_ota', epsilon=0.05
+            _delete_=True,
+            type='UOTAssigner',
+            preset='dynamic_soft_label',
+            epsilon=0.05,
         )
     ),
 )

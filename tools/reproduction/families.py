@@ -81,28 +81,16 @@ def _rpn(cost: float, kind: str = 'plan') -> Row:
     )
 
 
-def _sim_ota(epsilon: float) -> Row:
+def _rtmdet(name: str, preset: str, epsilon: float) -> Row:
     return _row(
         'RTMDet',
         'rtmdet_uot',
-        f'SimOTA plan, epsilon {epsilon}',
-        {_ASSIGNER + 'epsilon': epsilon},
+        f'{name} plan, epsilon {epsilon}',
+        {_ASSIGNER + 'preset': preset, _ASSIGNER + 'epsilon': epsilon},
     )
 
 
-def _soft_label(epsilon: float) -> Row:
-    """The costs and masses of RTMDet's own assigner."""
-    return _row(
-        'RTMDet',
-        'rtmdet_uot',
-        f'soft label plan, epsilon {epsilon}',
-        {
-            _ASSIGNER + 'preset': 'dynamic_soft_label',
-            _ASSIGNER + 'epsilon': epsilon,
-        },
-    )
-
-
+_SOFT_LABEL = _rtmdet('soft label', 'dynamic_soft_label', 0.05)
 _COSTS = (0.5, 0.6, 0.7)
 FAMILY_SEARCH = Experiment(
     title='Thresholds and background costs of other detectors',
@@ -127,8 +115,8 @@ FAMILY_SEARCH = Experiment(
         _row('ATSS', 'atss', 'ATSSAssigner', {}),
         *(_background('ATSS', 'atss_uot', cost) for cost in _COSTS),
         _row('RTMDet', 'rtmdet', 'DynamicSoftLabelAssigner', {}),
-        _sim_ota(0.05),
-        *map(_soft_label, (0.05, 0.2)),
+        _rtmdet('SimOTA', 'sim_ota', 0.05),
+        _SOFT_LABEL,
     ),
 )
 FAMILIES = Experiment(
@@ -144,7 +132,7 @@ FAMILIES = Experiment(
         _row('ATSS', 'atss', 'ATSSAssigner', {}),
         _background('ATSS', 'atss_uot', 0.7),
         _row('RTMDet', 'rtmdet', 'DynamicSoftLabelAssigner', {}),
-        _soft_label(0.05),
+        _SOFT_LABEL,
     ),
     chosen_on=(0,),
 )
