@@ -56,7 +56,6 @@ autodoc_typehints = 'none'
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-
 sphinx_gallery_conf = dict(
     examples_dirs='examples',
     gallery_dirs='docs/gallery',

@@ -80,8 +80,8 @@ class _MaskHead:
         else:
             target = torch.cat(
                 [
-                    gts.masks[gt[image == index]]
-                    for index, gts in enumerate(batch_gt_instances)
+                    own.masks[gt[image == index]]
+                    for index, own in enumerate(batch_gt_instances)
                 ]
             )
             loss_mask, loss_dice = self._mask_losses(
