@@ -12,7 +12,6 @@ from torch import Tensor
 from ..inputs.ground_truths import GroundTruths
 from .anchor_matching import AnchorMatching
 from .grid_anchors import GridAnchors
-from .levels import flatten_levels
 from .matched import Matched
 
 __all__ = ['UOTVFNetHead']
@@ -78,7 +77,9 @@ class UOTVFNetHead(AnchorMatching, VFNetHead):
         average = plan.foreground_mass.sum()
         if self.sync_num_pos:
             average = reduce_mean(average).clamp(min=1)
-        scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
+        both = [torch.cat(x, 1) for x in zip(bbox_preds, bbox_preds_refine)]
+        scores, both = self.flatten(cls_scores, both, gts)
+        deltas, refined = both.split(4, 2)
         matched = Matched.of(plan, gts, self.num_classes, self.min_mass)
         points = self.fcos_prior_generator.grid_priors(
             [tuple(score.shape[-2:]) for score in cls_scores],
@@ -89,11 +90,7 @@ class UOTVFNetHead(AnchorMatching, VFNetHead):
         losses = {}
         for name, loss, values in (
             ('loss_bbox', self.loss_bbox, deltas),
-            (
-                'loss_bbox_rf',
-                self.loss_bbox_refine,
-                flatten_levels(bbox_preds_refine, 4),
-            ),
+            ('loss_bbox_rf', self.loss_bbox_refine, refined),
         ):
             boxes = self.bbox_coder.decode(points, matched.predicted(values))
             quality = bbox_overlaps(
