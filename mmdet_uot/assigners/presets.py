@@ -1,5 +1,8 @@
 """The costs and masses of presets; how they are solved, ``ot.presets`` says.
 
+What scores and priors are is said for mmdet's heads; the heads of this package
+say it themselves.
+
 - ``'ota'``: Ge et al., "OTA: Optimal Transport Assignment for Object
   Detection", CVPR 2021. Focal loss of the class + 1.5 x (-log IoU), against
   the focal loss of the background; a pair needs a prior in the centre region

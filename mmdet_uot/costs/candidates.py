@@ -33,17 +33,22 @@ class _ByPriors:
     Args:
         priors (str): What ``priors`` holds: ``'points'`` (x, y, stride,
             stride), as in YOLOX and RTMDet, or ``'boxes'`` xyxy, of which the
-            centre counts, as in TOOD and SSD. Defaults to ``'points'``.
+            centre counts, as in TOOD and SSD. The heads of this package say
+            it themselves. Defaults to ``'points'``.
     """
 
     def __init__(self, *, priors: str = 'points') -> None:
         check_choice('priors', priors, _PRIORS)
         self.priors = priors
 
+    def are_boxes(self, batch: MatchBatch) -> bool:
+        """Whether the priors are boxes."""
+        return (batch.prior_kind or self.priors) == 'boxes'
+
     def points(self, batch: MatchBatch) -> tuple[Tensor, Tensor]:
         """(B, 1, N) coordinates x and y."""
         x, y = batch.priors[..., :2].unsqueeze(1).unbind(-1)
-        if self.priors == 'boxes':
+        if self.are_boxes(batch):
             right, bottom = batch.priors[..., 2:4].unsqueeze(1).unbind(-1)
             x, y = (x + right) / 2, (y + bottom) / 2
         return x, y
@@ -93,7 +98,8 @@ class CenterRegion(_ByPriors):
         radius (float): Half the side of the region, in strides. Defaults to
             2.5, as in SimOTA and OTA.
         sides (float): For ``priors='boxes'`` the side of a box as a multiple
-            of its stride, such as 8 for TOOD's anchors. Defaults to 1.
+            of its stride, such as 8 for TOOD's anchors, where the head does
+            not say the strides. Defaults to 1.
         priors (str): ``'points'`` or ``'boxes'``. Defaults to ``'points'``.
     """
 
@@ -110,9 +116,13 @@ class CenterRegion(_ByPriors):
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
         x, y = self.points(batch)
-        reach = batch.priors[..., 2:4].unsqueeze(1)
-        if self.priors == 'boxes':
-            reach = (reach - batch.priors[..., :2].unsqueeze(1)) / self.sides
+        reach = batch.prior_strides
+        if not self.are_boxes(batch):
+            reach = batch.priors[..., 2:4]
+        elif reach is None:
+            left_top, right_bottom = batch.priors[..., :4].split(2, -1)
+            reach = (right_bottom - left_top) / self.sides
+        reach = reach.unsqueeze(1)
         reach_x, reach_y = (self.radius * reach).unbind(-1)
         left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
         center_x, center_y = (left + right) / 2, (top + bottom) / 2

@@ -42,10 +42,23 @@ class CenterDistanceCost(BatchedCost):
         return Span(0.0, self.weight, is_bound=False)
 
     def of_batch(self, batch: MatchBatch) -> Tensor:
-        """See :class:`BatchedCost`."""
+        """See :class:`BatchedCost`.
+
+        Raises:
+            ValueError: If the priors are boxes of which no stride is known.
+        """
+        point, stride = batch.priors.unsqueeze(1).split(2, -1)
+        if batch.prior_kind == 'boxes':
+            if batch.prior_strides is None:
+                raise ValueError(
+                    'CenterDistanceCost needs the strides of the priors, and '
+                    'those of this head are boxes without; take points, '
+                    '(x, y, stride, stride), as RTMDet has them'
+                )
+            point = (point + stride) / 2
+            stride = batch.prior_strides.unsqueeze(1)
         left_top, right_bottom = batch.gt_boxes.unsqueeze(2).split(2, -1)
         center = (left_top + right_bottom) / 2
-        point, stride = batch.priors.unsqueeze(1).split(2, -1)
         distance = (point - center).norm(dim=-1) / stride[..., 0]
         exponent = (distance - self.radius).clamp_(max=_MOST)
         return (10.0**exponent).mul_(self.weight)

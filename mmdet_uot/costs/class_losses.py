@@ -32,8 +32,17 @@ _ORDINARY = (0.9, 0.01)
 
 
 def probabilities_of(batch: MatchBatch, scores: str) -> Tensor:
-    """(B, N, C) probabilities of independent classes."""
-    return batch.scores.sigmoid() if scores == 'logits' else batch.scores
+    """(B, N, C) probabilities of independent classes.
+
+    Args:
+        batch (MatchBatch): The batch.
+        scores (str): What its scores are where the head does not say it.
+
+    Returns:
+        Tensor: In [0, 1].
+    """
+    kind = batch.score_kind or scores
+    return batch.scores.sigmoid() if kind == 'logits' else batch.scores
 
 
 class _Binary:

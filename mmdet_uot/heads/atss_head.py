@@ -9,6 +9,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
 from torch import Tensor
 
+from .._options import named_options
 from ..inputs.ground_truths import GroundTruths
 from .anchor_matching import AnchorMatching, centreness
 from .levels import flatten_levels, sum_levels
@@ -18,6 +19,7 @@ __all__ = ['UOTATSSHead', 'UOTGFLHead']
 
 
 @MODELS.register_module()
+@named_options
 class UOTATSSHead(AnchorMatching, ATSSHead):
     """ATSS's head whose losses are weighted by a transport plan.
 
@@ -26,7 +28,20 @@ class UOTATSSHead(AnchorMatching, ATSSHead):
     centre-ness, too, which is zero where the anchor's centre lies outside of
     the ground truth. With ``ATSSAssigner`` the losses are those of
     ``ATSSHead``.
+
+    Args:
+        *args: Of ``ATSSHead``.
+        match_predictions (bool): Whether the match costs see the predicted
+            boxes and scores rather than the anchors, as SimOTA, OTA and TAL
+            do. Defaults to False.
+        **kwargs: Of ``ATSSHead`` and :class:`AnchorMatching`.
     """
+
+    def __init__(
+        self, *args, match_predictions: bool = False, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.match_predictions = match_predictions
 
     def loss_by_feat(
         self,
@@ -55,11 +70,14 @@ class UOTATSSHead(AnchorMatching, ATSSHead):
         gts = GroundTruths.of(
             batch_gt_instances, batch_img_metas, cls_scores[0].device
         )
+        scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
+        seen = {}
+        if self.match_predictions:
+            seen = dict(scores=scores, bboxes=self._boxes(cls_scores, deltas))
         plan, anchors, counts = self.match_anchors(
-            cls_scores, gts, batch_gt_instances_ignore
+            cls_scores, gts, batch_gt_instances_ignore, **seen
         )
         average = reduce_mean(plan.foreground_mass.clamp(min=1).sum())
-        scores, deltas = self.flatten(cls_scores, bbox_preds, gts)
         matched = Matched.of(plan, gts, self.num_classes, self.min_mass)
         loss_cls = self.class_loss(matched, scores)
         prior, target = anchors[matched.pairs.prediction], matched.targets
@@ -81,6 +99,14 @@ class UOTATSSHead(AnchorMatching, ATSSHead):
             loss_bbox=sum_levels(loss_bbox / mass, counts),
             loss_centerness=sum_levels(loss_centerness / average, counts),
         )
+
+    def _boxes(self, cls_scores: list[Tensor], deltas: Tensor) -> Tensor:
+        """(B, N, 4) predicted boxes, xyxy in pixels."""
+        sizes = [tuple(score.shape[-2:]) for score in cls_scores]
+        anchors = self.grid_anchors.anchors(sizes, deltas.device)
+        return self.bbox_coder.decode(
+            anchors.repeat(len(deltas), 1), deltas.detach().flatten(0, 1)
+        ).view_as(deltas)
 
 
 @MODELS.register_module()

@@ -66,7 +66,7 @@ class GridAnchors:
         self.allowed_border = allowed_border
         self.options = dict(with_stride=True) if with_stride else {}
         self._key: tuple | None = None
-        self._anchors = torch.empty(0, 4)
+        self._anchors = self._strides = torch.empty(0, 4)
         self._inside: dict[tuple, Inside | None] = {}
 
     def anchors(
@@ -88,7 +88,21 @@ class GridAnchors:
             )
             self._anchors = torch.cat([get_box_tensor(x) for x in levels])
             self._key, self._inside = key, {}
+            self._strides = self._anchors[:0]
         return self._anchors
+
+    def strides(
+        self, sizes: Sequence[tuple[int, int]], device: torch.device
+    ) -> Tensor:
+        """(N, 2) strides of the anchors in x and y, in pixels."""
+        anchors = self.anchors(sizes, device)
+        if len(self._strides) != len(anchors):
+            levels = anchors.new_tensor(self.generator.strides)
+            counts = torch.tensor(self.counts(sizes), device=device)
+            self._strides = levels.repeat_interleave(
+                counts, 0, output_size=len(anchors)
+            )
+        return self._strides
 
     def counts(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
         """How many anchors each level has."""
@@ -169,8 +183,9 @@ class GridAnchors:
             gts (GroundTruths): Of the batch.
             batch_gt_instances_ignore (list[InstanceData], optional): Per
                 image, ignored ``bboxes``. Defaults to None.
-            **predictions (Tensor): (B, N, ...) ``scores`` and ``bboxes``,
-                where the assigner looks at them, or other ``priors``.
+            **predictions (Tensor): (B, N, ...) ``scores``, logits,
+                and ``bboxes``, where the assigner looks at them, or other
+                ``priors``.
 
         Returns:
             TransportPlan: Weights (B, N, M + 1); anchors that lie outside
@@ -180,6 +195,11 @@ class GridAnchors:
         inside = [self.inside(sizes, meta, gts.device) for meta in gts.metas]
         counts = self.counts(sizes)
         preds = []
+        kinds = dict(score_kind='logits', prior_kind='points')
+        if not self.options:
+            kinds['prior_kind'] = 'boxes'
+            strides = self.strides(sizes, gts.device)
+            predictions['strides'] = strides.expand(len(gts), -1, 2)
         for image, kept in enumerate(inside):
             of_image = slice(None) if kept is None else kept.index
             found = {
@@ -188,13 +208,15 @@ class GridAnchors:
             }
             if kept is None:
                 entry = InstanceData(
-                    metainfo=dict(num_level_priors=counts),
+                    metainfo=dict(num_level_priors=counts, **kinds),
                     **{'priors': anchors, **found},
                 )
             else:
                 entry = InstanceData(
                     metainfo=dict(
-                        out_of=len(anchors), num_level_priors=kept.counts
+                        out_of=len(anchors),
+                        num_level_priors=kept.counts,
+                        **kinds,
                     ),
                     index=kept.index,
                     **{'priors': kept.anchors, **found},

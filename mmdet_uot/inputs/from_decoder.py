@@ -69,6 +69,11 @@ class TensorBatch(MatchBatch):
         """Columns of the scores."""
         return self.scores.shape[2]
 
+    @property
+    def score_kind(self) -> str:
+        """See :class:`MatchBatch`."""
+        return 'logits'
+
     @cached_property
     def preds(self) -> list[InstanceData]:  # type: ignore[override]
         """The predictions of each entry, for costs that take one image."""

@@ -26,10 +26,11 @@ class InstanceBatch(MatchBatch):
 
     Args:
         preds (Sequence[InstanceData]): Per image, what the costs need of
-            ``bboxes`` or ``priors``, ``scores``, ``masks``. Where a head
-            leaves out some of its predictions, ``index`` (n,) int64 are the
-            places of the others, and the meta information ``out_of`` is how
-            many there were.
+            ``bboxes`` or ``priors``, ``scores``, ``masks``; ``strides`` (n,
+            2) of priors that are boxes. Where a head leaves out some of its
+            predictions, ``index`` (n,) int64 are the places of the others,
+            and the meta information ``out_of`` is how many there were. The meta information ``score_kind`` and
+            ``prior_kind`` says what ``scores`` and ``priors`` are.
         gts (Sequence[InstanceData]): Per image; may be
             :class:`GroundTruths`, which have metas of their own.
         metas (Sequence[dict], optional): Per image.
@@ -74,6 +75,16 @@ class InstanceBatch(MatchBatch):
         scores = self.preds[0].get('scores')
         return scores.shape[-1] if isinstance(scores, Tensor) else 0
 
+    @property
+    def score_kind(self) -> str | None:
+        """See :class:`MatchBatch`."""
+        return self.preds[0].get('score_kind')
+
+    @property
+    def prior_kind(self) -> str | None:
+        """See :class:`MatchBatch`."""
+        return self.preds[0].get('prior_kind')
+
     @cached_property
     def boxes(self) -> Tensor:  # type: ignore[override]
         """(B, N, 4) predicted boxes or anchors, xyxy."""
@@ -81,13 +92,20 @@ class InstanceBatch(MatchBatch):
 
     @cached_property
     def scores(self) -> Tensor:  # type: ignore[override]
-        """(B, N, C) logits."""
+        """(B, N, C) logits, or what the costs are told that they are."""
         return self._stack_preds('scores')
 
     @cached_property
     def priors(self) -> Tensor:
         """See :class:`MatchBatch`."""
         return self._stack_preds('priors')
+
+    @cached_property
+    def prior_strides(self) -> Tensor | None:  # type: ignore[override]
+        """See :class:`MatchBatch`."""
+        if 'strides' not in self.preds[0]:
+            return None
+        return self._stack_preds('strides', (2,))
 
     @property
     def head_counts(self) -> list[int]:

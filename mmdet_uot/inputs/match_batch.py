@@ -99,6 +99,16 @@ class MatchBatch:
         raise NotImplementedError
 
     @property
+    def score_kind(self) -> str | None:
+        """``'logits'`` where the head says that its scores are, or None."""
+        return None
+
+    @property
+    def prior_kind(self) -> str | None:
+        """``'points'`` or ``'boxes'`` where the head says it, or None."""
+        return None
+
+    @property
     def device(self) -> torch.device:
         """Device of the predictions."""
         return self.ground_truths.device
@@ -145,6 +155,11 @@ class MatchBatch:
             'candidates by priors need anchors or points, which the queries '
             "of a decoder are not; take dict(type='IoUAbove')"
         )
+
+    @property
+    def prior_strides(self) -> Tensor | None:
+        """(B, N, 2) strides of priors that are boxes, where they are said."""
+        return None
 
     def gt_field(self, name: str) -> Tensor:
         """(B, M) float32 numbers, a field of the instances; 0 as padding."""

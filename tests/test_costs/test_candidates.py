@@ -45,6 +45,17 @@ def test_regions_of_anchors_are_those_of_their_centres():
     assert torch.equal(near, rule(IN_CENTER, preds, gts))
 
 
+def test_a_head_that_says_its_strides_needs_no_sides():
+    preds, gts = grid_image('tood', seed=0)
+    of_sides = rule(dict(IN_CENTER, priors='boxes', sides=8), preds, gts)
+    preds.strides = (preds.priors[:, 2:] - preds.priors[:, :2]) / 8
+    preds.set_metainfo(dict(prior_kind='boxes'))
+    assert torch.equal(rule(IN_CENTER, preds, gts), of_sides)
+    in_box = rule(dict(IN_BOX, priors='boxes'), preds, gts)
+    assert torch.equal(rule(IN_BOX, preds, gts), in_box)
+    assert 0 < of_sides.sum() < of_sides.numel()
+
+
 @pytest.mark.parametrize(
     'options',
     [

@@ -187,3 +187,52 @@ def test_fcos_without_an_assigner_keeps_its_regions():
     found, grads = losses('UOTFCOSHead', FCOS, None, SCENES['many'])
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(grads, stock)
+
+
+@pytest.mark.parametrize('counts', ([5, 2], [0, 3]), ids=str)
+def test_yolox_on_sim_otas_preset_has_the_losses_of_sim_ota(counts):
+    """The head gives logits, and the preset is of probabilities."""
+    scene_of = dict(counts=counts)
+    config = SETTINGS['YOLOXHead'][1]
+    expected, stock = losses('YOLOXHead', config, SIM_OTA, scene_of)
+    found, grads = losses('UOTYOLOXHead', config, SIM, scene_of)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(grads, stock, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    'preset', ('ota', 'sim_ota', 'task_aligned', 'dynamic_soft_label')
+)
+def test_atss_may_match_its_predictions(preset):
+    assigner, scene_of = (
+        dict(type='UOTAssigner', preset=preset),
+        SCENES['many'],
+    )
+    config = dict(SETTINGS['ATSSHead'][1], match_predictions=True)
+    found, grads = losses('UOTATSSHead', config, assigner, scene_of)
+    assert all(x is None or x.isfinite().all() for x in grads)
+    assert sum(found['loss_bbox']) > 0
+    # Anchors have no scores to be matched by.
+    config = dict(config, match_predictions=False)
+    with pytest.raises(ValueError, match='scores'):
+        losses('UOTATSSHead', config, assigner, scene_of)
+
+
+def test_heads_say_what_their_scores_and_priors_are():
+    """RTMDet has logits and points; the preset is of TOOD's head."""
+    config = SETTINGS['RTMDetHead'][1]
+    preset = dict(type='UOTAssigner', preset='task_aligned')
+    spelt_out = dict(
+        preset,
+        match_costs=dict(type='AlignmentCost', scores='logits'),
+        candidates=[
+            dict(type='InsideBox', margin=0.01, priors='points'),
+            dict(type='IoUAbove'),
+        ],
+    )
+    expected, found = (
+        losses('UOTRTMDetHead', config, assigner, SCENES['many'])
+        for assigner in (spelt_out, preset)
+    )
+    assert sum(map(sum, found[0].values())) > 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Mapping
 
 from .experiment import Experiment, Row
-from .runs import Run
+from .runs import ASSIGNER, DETR_EVALUATIONS, Run
 
-__all__ = ['FAMILIES', 'FAMILY_SEARCH']
+__all__ = ['FAMILIES', 'FAMILY_SEARCH', 'of_family']
 
 Options = Mapping[str, object]
-_ASSIGNER = 'model.train_cfg.assigner.'
 _RPN = 'model.train_cfg.rpn.assigner.'
 _TWO_STAGES = dict(nms={}, no_nms={'model.test_cfg.rcnn.nms': 'None'})
 _AT_LEAST_ONE = 'plan, at least 1 each'
@@ -46,8 +46,8 @@ def _max_iou(positive: float, negative: float) -> Row:
         'retinanet',
         f'MaxIoU {positive} / {negative}',
         {
-            _ASSIGNER + 'pos_iou_thr': positive,
-            _ASSIGNER + 'neg_iou_thr': negative,
+            ASSIGNER + 'pos_iou_thr': positive,
+            ASSIGNER + 'neg_iou_thr': negative,
         },
     )
 
@@ -64,10 +64,10 @@ def _max_iou_in_rpn(positive: float) -> Row:
 def _background(
     detector: str, config: str, cost: float, kind: str = 'plan'
 ) -> Row:
-    options = {_ASSIGNER + 'background_cost': cost}
+    options = {ASSIGNER + 'background_cost': cost}
     if kind == _AT_LEAST_ONE:
         options.update(
-            {_ASSIGNER + 'gt_mass': '[1,inf]', _ASSIGNER + 'tau2': 'inf'}
+            {ASSIGNER + 'gt_mass': '[1,inf]', ASSIGNER + 'tau2': 'inf'}
         )
     return _row(detector, config, f'{kind}, background {cost}', options)
 
@@ -86,10 +86,20 @@ def _rtmdet(name: str, preset: str, epsilon: float) -> Row:
         'RTMDet',
         'rtmdet_uot',
         f'{name} plan, epsilon {epsilon}',
-        {_ASSIGNER + 'preset': preset, _ASSIGNER + 'epsilon': epsilon},
+        {ASSIGNER + 'preset': preset, ASSIGNER + 'epsilon': epsilon},
     )
 
 
+_MASK2FORMER = tuple(
+    Row(
+        (('Mask2Former'), setting),
+        Run(config, config, evaluations=DETR_EVALUATIONS, scales=('cpu',)),
+    )
+    for config, setting in (
+        ('mask2former', 'HungarianAssigner'),
+        ('mask2former_ot', 'balanced plan'),
+    )
+)
 _SOFT_LABEL = _rtmdet('soft label', 'dynamic_soft_label', 0.05)
 _COSTS = (0.5, 0.6, 0.7)
 FAMILY_SEARCH = Experiment(
@@ -116,7 +126,9 @@ FAMILY_SEARCH = Experiment(
         *(_background('ATSS', 'atss_uot', cost) for cost in _COSTS),
         _row('RTMDet', 'rtmdet', 'DynamicSoftLabelAssigner', {}),
         _rtmdet('SimOTA', 'sim_ota', 0.05),
+        _rtmdet('TAL', 'task_aligned', 0.05),
         _SOFT_LABEL,
+        *_MASK2FORMER,
     ),
 )
 FAMILIES = Experiment(
@@ -133,6 +145,15 @@ FAMILIES = Experiment(
         _background('ATSS', 'atss_uot', 0.7),
         _row('RTMDet', 'rtmdet', 'DynamicSoftLabelAssigner', {}),
         _SOFT_LABEL,
+        *_MASK2FORMER,
     ),
     chosen_on=(0,),
 )
+
+
+def of_family(detector: str, setting: str) -> Row:
+    """The row of a detector and a setting, without the detector's name."""
+    (row,) = (
+        row for row in FAMILY_SEARCH.rows if row.cells == (detector, setting)
+    )
+    return replace(row, cells=(setting,))

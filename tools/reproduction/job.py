@@ -223,6 +223,14 @@ def num_images(loader: dict) -> int:
     while 'dataset' in dataset:
         times *= dataset.get('times', 1)
         dataset = dataset['dataset']
+    size = dataset.get('indices') or dataset.get('num_images')
+    return times * (size or _size(dataset))
+
+
+def _size(dataset: dict) -> int:
+    """Of its annotation file, where that is there."""
+    file = Path(dataset.get('data_root') or '', dataset.get('ann_file') or '')
+    if file.is_file():
+        return len(json.loads(file.read_text())['images'])
     split = 'val' if dataset.get('test_mode') else 'train'
-    size = dataset.get('num_images') or SIZES[dataset['type']][split]
-    return times * (dataset.get('indices') or size)
+    return SIZES[dataset['type']][split]

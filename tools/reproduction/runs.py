@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ['SCALES', 'SSD_EVALUATIONS', 'Run', 'detr', 'ssd_uot']
+__all__ = [
+    'ASSIGNER',
+    'DETR_EVALUATIONS',
+    'SCALES',
+    'SSD_EVALUATIONS',
+    'Run',
+    'detr',
+    'ssd_uot',
+]
 
 SCALES = ('cpu', 'paper')
 # What follows the name of a config.
 SUFFIXES = dict(cpu='_cpu.py', paper='.py')
 
-_ASSIGNER = 'model.train_cfg.assigner.'
+# Options of the assigner begin with this.
+ASSIGNER = 'model.train_cfg.assigner.'
 # Evaluations of one checkpoint: name -> options.
 WITH_NMS: Mapping[str, str] = {}
 # mmcv then sorts by score, and as many are kept as with NMS.
@@ -88,4 +97,4 @@ def _name(config: str, assigner: Mapping[str, float]) -> str:
 
 
 def _options(assigner: Mapping[str, float]) -> dict[str, str]:
-    return {_ASSIGNER + key: repr(value) for key, value in assigner.items()}
+    return {ASSIGNER + key: repr(value) for key, value in assigner.items()}
