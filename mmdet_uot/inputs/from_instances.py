@@ -29,8 +29,9 @@ class InstanceBatch(MatchBatch):
             ``bboxes`` or ``priors``, ``scores``, ``masks``; ``strides`` (n,
             2) of priors that are boxes. Where a head leaves out some of its
             predictions, ``index`` (n,) int64 are the places of the others,
-            and the meta information ``out_of`` is how many there were. The meta information ``score_kind`` and
-            ``prior_kind`` says what ``scores`` and ``priors`` are.
+            and the meta information ``out_of`` is how many there were. The
+            meta information ``score_kind`` and ``prior_kind`` says what
+            ``scores`` and ``priors`` are.
         gts (Sequence[InstanceData]): Per image; may be
             :class:`GroundTruths`, which have metas of their own.
         metas (Sequence[dict], optional): Per image.
