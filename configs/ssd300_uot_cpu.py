@@ -51,8 +51,8 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 24
+train_cfg = dict(max_epochs=max_epochs, val_interval=6)
 param_scheduler = [
     dict(
         type='LinearLR',
@@ -70,6 +70,6 @@ param_scheduler = [
     ),
 ]
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=8e-3, weight_decay=1e-4)
+    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=1e-4)
 )
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))

@@ -8,8 +8,8 @@ from .assigners import ASSIGNERS
 from .cells import CELLS
 from .experiment import Experiment, Numbers, Row
 from .families import FAMILIES, FAMILY_SEARCH
-from .runs import Run, detr, ssd_uot
-from .schedules import ONE_TO_ONE_SEARCH, SCHEDULE_SEARCH
+from .runs import SSD_EVALUATIONS, Run, detr, ssd_uot
+from .schedules import ONE_TO_ONE, ONE_TO_ONE_SEARCH, SCHEDULE_SEARCH
 
 __all__ = ['TRAININGS']
 
@@ -23,6 +23,18 @@ def _ssd(ap: float, ar: float, ap_free: float, ar_free: float) -> Numbers:
 def _detr(ap: float, ar: float) -> Numbers:
     return dict(plain=(ap, ar))
 
+
+# The same training with mmdet's own head. That cannot predict (it lacks
+# `loss_cls`): our head evaluates its last checkpoint.
+_TWO_STAGE_OF_MMDET = Run(
+    'ssd300_two_stage_mmdet',
+    'ssd300_two_stage',
+    {'model.bbox_head.type': 'SSDHead', 'train_cfg.val_begin': '1000'},
+    {
+        name: {**options, 'model.bbox_head.type': 'UOTSSDHead'}
+        for name, options in SSD_EVALUATIONS.items()
+    },
+)
 
 _TWO_STAGE = Run('ssd300_two_stage', 'ssd300_two_stage')
 
@@ -41,6 +53,7 @@ TABLE2 = Experiment(
             _TWO_STAGE,
             _ssd(51.6, 67.0, 23.2, 77.8),
         ),
+        Row(('two-stage, SSDHead', '–'), _TWO_STAGE_OF_MMDET),
         *(
             Row(('unbalanced OT', f'{tau2:g}'), ssd_uot(tau2=tau2), paper)
             for tau2, paper in (
@@ -79,57 +92,32 @@ TABLE3 = Experiment(
     'the balanced case is the best.',
 )
 
+# The second is that of the config.
 _LEARNING_RATES = dict(
-    cpu=(2e-3, 4e-3, 8e-3, 1.6e-2), paper=(2.5e-4, 5e-4, 1e-3, 2e-3)
+    cpu=(1e-3, 2e-3, 4e-3, 8e-3), paper=(2.5e-4, 5e-4, 1e-3, 2e-3)
 )
 
 
 def _at_rate(run: Run, rate: float, scale: str) -> Run:
-    """Named by its rate, also if that is the config's own."""
-    return replace(
-        run,
-        name=f'{run.name}_lr_{rate:g}',
-        options={**run.options, 'optim_wrapper.optimizer.lr': repr(rate)},
-        scales=(scale,),
-    )
+    run = replace(run, scales=(scale,))
+    if rate == _LEARNING_RATES[scale][1]:
+        return run
+    options = {**run.options, 'optim_wrapper.optimizer.lr': repr(rate)}
+    return replace(run, name=f'{run.name}_lr_{rate:g}', options=options)
 
 
-# Nothing in Color Boxes has an upside.
-_FLIPS = 'train_dataloader.dataset.pipeline.3.'
-_ALL_FLIPS = {
-    _FLIPS + 'prob': '0.75',
-    _FLIPS + 'direction': '[horizontal,vertical,diagonal]',
-}
-
-
-def _with_flips(run: Run) -> Run:
-    return replace(
-        run,
-        name=f'{run.name}_flips',
-        options={**run.options, **_ALL_FLIPS},
-        scales=('cpu',),
-    )
-
-
-_SSD_MATCHINGS = (
-    ('two-stage', _TWO_STAGE),
-    ('tau2 = 0.01', ssd_uot(tau2=0.01)),
-    ('OT', _BALANCED.run),
-)
 LEARNING_RATES = Experiment(
-    title='Learning rates and augmentation of SSD300',
+    title='Learning rates of SSD300',
     header=('matching', 'learning rate'),
-    rows=(
-        *(
-            Row((matching, f'{rate:g}'), _at_rate(run, rate, scale))
-            for scale, rates in _LEARNING_RATES.items()
-            for matching, run in _SSD_MATCHINGS
-            for rate in rates
-        ),
-        *(
-            Row((matching, 'as configured, all flips'), _with_flips(run))
-            for matching, run in _SSD_MATCHINGS
-        ),
+    rows=tuple(
+        Row((matching, f'{rate:g}'), _at_rate(run, rate, scale))
+        for scale, rates in _LEARNING_RATES.items()
+        for matching, run in (
+            ('two-stage', _TWO_STAGE),
+            ('tau2 = 0.01', ssd_uot(tau2=0.01)),
+            ('OT', _BALANCED.run),
+        )
+        for rate in rates
     ),
     claim='All matchings of Table 2 have the same learning rate, 0.0005.',
 )
@@ -258,4 +246,5 @@ TRAININGS = dict(
     cells=CELLS,
     schedule_search=SCHEDULE_SEARCH,
     one_to_one_search=ONE_TO_ONE_SEARCH,
+    one_to_one=ONE_TO_ONE,
 )
