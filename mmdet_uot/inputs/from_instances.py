@@ -102,7 +102,7 @@ class InstanceBatch(MatchBatch):
         return self._stack_preds('priors')
 
     @cached_property
-    def prior_strides(self) -> Tensor | None:  # type: ignore[override]
+    def prior_strides(self) -> Tensor | None:
         """See :class:`MatchBatch`."""
         if 'strides' not in self.preds[0]:
             return None
