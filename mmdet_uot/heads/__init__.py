@@ -4,6 +4,8 @@ from .._host import check_host
 
 check_host()
 
+from mmdet.models import dense_heads
+
 from .anchor_head import (
     UOTAnchorHead,
     UOTRetinaHead,
@@ -49,9 +51,8 @@ __all__ = [
     'UOTYOLOXHead',
 ]
 
-try:
+# mmdet 3.1 has no DDQ.
+if hasattr(dense_heads, 'DDQDETRHead'):
     from .ddq_head import UOTDDQDETRHead
-except ImportError:
-    pass  # mmdet 3.1 has no DDQ
-else:
+
     __all__ += ['UOTDDQDETRHead']

@@ -23,11 +23,17 @@ __all__ = ['UOTMask2FormerHead', 'UOTMaskFormerHead']
 class _MaskHead:
     """Class, mask and dice losses of a decoder layer, weighted by a plan.
 
-    Mixed into a stock head with ``_to_match`` and ``_mask_losses``.
+    Mixed into a stock head with ``_to_match`` and ``_mask_losses``. Raises
+    ValueError if ``max_preds`` is less than 1.
     """
 
     def __init__(self, *args, max_preds: int = 5, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if max_preds < 1:
+            raise ValueError(
+                f'max_preds must be at least 1, got {max_preds}: a ground '
+                'truth learns its mask from so many predictions'
+            )
         self.max_preds = max_preds
         check_class_loss(self.loss_cls)
 

@@ -231,8 +231,9 @@ class TransportPlan:
         """Hard view: the one-to-one matching of the greatest total weight.
 
         Every ground truth gets one prediction of its own, or k if it has
-        the mass of k, as long as there are enough of them. Solved on the CPU
-        by lapx or SciPy.
+        the mass of k, as long as there are enough of them that it gives any
+        weight: a pair that may not be matched has none. Solved on the CPU by
+        lapx or SciPy.
 
         Returns:
             Tensor: (B, N) int64 ground truth index, -1 for the background.
@@ -242,8 +243,9 @@ class TransportPlan:
             self.pred_mass > 0,
             asked_counts(self.pred_mass, self.gt_mass),
         )
+        weighs = self.weights[image, prediction, ground_truth] > 0
         indices = self._all_background()
-        indices[image, prediction] = ground_truth
+        indices[image, prediction] = ground_truth.where(weighs, BACKGROUND)
         return indices
 
     def restrict(self, rows: Tensor) -> TransportPlan:

@@ -193,7 +193,10 @@ class SparsePlan(TransportPlan):
         row, own = places.nonzero(as_tuple=True)
         place = index[row, own]
         price.mT[row, place] = self.background[row, own].unsqueeze(1)
-        price[image, ground_truth, index[image, prediction]] -= mass
+        pairs = image, ground_truth, index[image, prediction]
+        price[pairs] -= mass
+        weighs = torch.zeros_like(price, dtype=torch.bool)
+        weighs[pairs] = mass > 0
         taken, compact, matched = assign_repeatedly(
             price.mT,
             torch.arange(n, device=counts.device) < counts.unsqueeze(1),
@@ -202,7 +205,9 @@ class SparsePlan(TransportPlan):
         back = own.new_zeros((B, n))
         back[row, place] = own
         indices = self._all_background()
-        indices[taken, back[taken, compact]] = matched
+        indices[taken, back[taken, compact]] = matched.where(
+            weighs[taken, matched, compact], BACKGROUND
+        )
         return indices
 
     def restrict(self, rows: Tensor) -> SparsePlan:

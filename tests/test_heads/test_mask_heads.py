@@ -126,3 +126,9 @@ def test_a_class_loss_that_takes_no_plan_is_refused():
     )
     with pytest.raises(TypeError, match='loss_cls CrossEntropyLoss cannot'):
         build('MaskFormerHead', type='UOTMaskFormerHead', loss_cls=loss)
+
+
+@pytest.mark.parametrize('name', ('MaskFormerHead', 'Mask2FormerHead'))
+def test_a_ground_truth_learns_from_one_prediction_at_least(name):
+    with pytest.raises(ValueError, match='max_preds must be at least 1'):
+        build(name, type=f'UOT{name}', max_preds=0)

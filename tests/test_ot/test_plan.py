@@ -88,6 +88,11 @@ class TestHardViews:
         expected[expected >= shape[1]] = -1
         assert torch.equal(plan.one_to_one()[0], expected)
 
+    def test_one_to_one_takes_no_pair_without_weight(self):
+        """Two that may have the same prediction alone: one of them has it."""
+        plan = plan_of([[0.6, 0.4, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+        assert plan.one_to_one().tolist() == [[0, -1, -1]]
+
     @pytest.mark.parametrize('seed', range(5))
     def test_views_agree_with_loops(self, seed):
         plan = solved((7, 3), (4, 2), (3, 3), seed=seed)
