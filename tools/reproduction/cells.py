@@ -23,6 +23,7 @@ def _deformable(setting: str, matching: str) -> Row:
 CELLS = Experiment(
     title='Blood cells (BCCD), 72 test images',
     header=('model', 'matching'),
+    group_by=1,
     rows=(
         _ssd('two-stage', 'bccd_ssd300_two_stage'),
         _ssd('unbalanced OT, tau2 = 0.01', 'bccd_ssd300_uot'),

@@ -45,6 +45,8 @@ class Experiment:
         by_epoch (bool): Whether it is about AP by epoch. Defaults to False.
         chosen_on (tuple[int, ...]): Seeds on which its settings were chosen,
             which are not reported. Defaults to none.
+        group_by (int): So many cells name a group, whose first row the others
+            are compared with. Defaults to 0: one group.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Experiment:
     claim: str = ''
     by_epoch: bool = False
     chosen_on: tuple[int, ...] = ()
+    group_by: int = 0
 
     def at(self, scale: str) -> list[Row]:
         """Its rows at a scale."""

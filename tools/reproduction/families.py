@@ -105,6 +105,7 @@ _COSTS = (0.5, 0.6, 0.7)
 FAMILY_SEARCH = Experiment(
     title='Thresholds and background costs of other detectors',
     header=('detector', 'matching'),
+    group_by=1,
     rows=(
         *(
             _max_iou(*thresholds)
@@ -134,6 +135,7 @@ FAMILY_SEARCH = Experiment(
 FAMILIES = Experiment(
     title='Other detectors, each matching as the search left it',
     header=('detector', 'matching'),
+    group_by=1,
     rows=(
         _max_iou(0.4, 0.4),
         _background('RetinaNet', 'retinanet_uot', 0.6, _AT_LEAST_ONE),

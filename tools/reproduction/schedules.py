@@ -84,6 +84,7 @@ _DETR_COURSES = (
 SCHEDULE_SEARCH = Experiment(
     title='Learning rates and schedules of query detectors',
     header=('model', 'matching'),
+    group_by=1,
     rows=(
         *(
             _detr('deformable_detr', matching=matching, rate=rate)

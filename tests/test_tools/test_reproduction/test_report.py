@@ -1,11 +1,16 @@
 """Markdown and figures of known results."""
 
+import numpy as np
 import pytest
 from reproduction.catalogue import TRAININGS
+from reproduction.differences import compare
+from reproduction.experiment import Experiment, Row
 from reproduction.figures import draw_experiment
 from reproduction.markdown import format_numbers
 from reproduction.report import format_report
 from reproduction.row_results import RowResults
+from reproduction.runs import Run
+from scipy.stats import ttest_rel
 
 
 def result(seed, metrics, curve=()):
@@ -162,3 +167,37 @@ def test_what_differs_in_kind_is_not_joined():
         *('0.001', '0.002', '0.004\ntau2 = 0.01', '0.008'),
         *('0.001', '0.002', '0.004\nOT', '0.008'),
     ]
+
+
+def test_differences_are_paired_by_seed():
+    """Against the first of a group, by SciPy's paired t-test."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(50, 5, (4, 3))
+    names = [('A', 'stock'), ('A', 'plan'), ('B', 'stock'), ('B', 'plan')]
+    runs = [Run(str(i), 'x', evaluations=dict(plain={})) for i in range(4)]
+    experiment = Experiment(
+        'title',
+        ('detector', 'matching'),
+        tuple(Row(cells, run) for cells, run in zip(names, runs)),
+        group_by=1,
+    )
+    rows = [
+        RowResults(
+            row,
+            {
+                seed: dict(metrics=dict(plain=dict(AP=ap, AR=0.0)))
+                for seed, ap in enumerate(aps)
+            },
+        )
+        for row, aps in zip(experiment.rows, values)
+    ]
+    found = compare(experiment, rows)
+    assert [x.reference.cells for x in found] == [names[0], names[2]]
+    for difference, (stock, plan) in zip(found, values.reshape(2, 2, 3)):
+        test = ttest_rel(plan, stock)
+        assert difference.interval == pytest.approx(test.confidence_interval())
+        assert difference.mean == pytest.approx(plan.mean() - stock.mean())
+    del rows[1].results[2]
+    two, _ = compare(experiment, rows)
+    assert two.points == pytest.approx((values[1] - values[0])[:2])
+    assert two.interval is None
