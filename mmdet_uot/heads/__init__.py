@@ -25,6 +25,7 @@ from .point_heads import UOTFCOSHead, UOTYOLOXHead
 from .roi_head import UOTCascadeRoIHead, UOTStandardRoIHead
 from .rtmdet_head import UOTRTMDetHead, UOTRTMDetSepBNHead
 from .ssd_head import UOTSSDHead
+from .tood_head import UOTTOODHead
 from .vfnet_head import UOTVFNetHead
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     'UOTRetinaSepBNHead',
     'UOTSSDHead',
     'UOTStandardRoIHead',
+    'UOTTOODHead',
     'UOTVFNetHead',
     'UOTYOLOXHead',
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from mmdet.models.dense_heads import AnchorHead
 from mmdet.utils import OptInstanceList
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._options import named_options
 from ..inputs.bad_numbers import (
@@ -97,6 +97,7 @@ class AnchorMatching(AnchorHead):
         matched: Matched,
         scores: Tensor,
         quality: Tensor | None = None,
+        loss: nn.Module | None = None,
     ) -> Tensor:
         """(B, N) class losses, with ``pos_weight`` of ``train_cfg``.
 
@@ -105,13 +106,14 @@ class AnchorMatching(AnchorHead):
             scores (Tensor): (B, N, C) logits.
             quality (Tensor, optional): (K,) what the pairs' scores should be,
                 for losses that take it. Defaults to None.
+            loss (nn.Module, optional): Defaults to ``loss_cls``.
 
         Returns:
             Tensor: Not averaged.
         """
         weight = self.train_cfg['pos_weight']
         return matched.class_loss(
-            self.loss_cls,
+            loss or self.loss_cls,
             scores,
             self.num_classes,
             quality=quality,

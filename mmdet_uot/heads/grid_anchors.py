@@ -20,7 +20,7 @@ from ..assigners import match_batch
 from ..inputs.ground_truths import GroundTruths
 from ..ot import TransportPlan
 
-__all__ = ['GridAnchors', 'Inside']
+__all__ = ['GridAnchors', 'Inside', 'as_logits']
 
 # Image shapes of which is remembered which anchors lie inside.
 _REMEMBERED = 64
@@ -183,9 +183,9 @@ class GridAnchors:
             gts (GroundTruths): Of the batch.
             batch_gt_instances_ignore (list[InstanceData], optional): Per
                 image, ignored ``bboxes``. Defaults to None.
-            **predictions (Tensor): (B, N, ...) ``scores``, logits,
-                and ``bboxes``, where the assigner looks at them, or other
-                ``priors``.
+            **predictions (Tensor): (B, N, ...) ``scores``, see
+                :func:`as_logits`, and ``bboxes``, where the assigner looks at
+                them, or other ``priors``.
 
         Returns:
             TransportPlan: Weights (B, N, M + 1); anchors that lie outside
@@ -236,3 +236,18 @@ class GridAnchors:
             ]
         )
         return plan.spread(keep)
+
+
+def as_logits(assigner: BaseAssigner, probabilities: Tensor) -> Tensor:
+    """Scores as an assigner takes them: ours logits, mmdet's what heads have.
+
+    Args:
+        assigner (BaseAssigner): One of ours or any of mmdet's.
+        probabilities (Tensor): In [0, 1].
+
+    Returns:
+        Tensor: Of the same shape.
+    """
+    if hasattr(assigner, 'match'):
+        return probabilities.logit(eps=1e-6)
+    return probabilities

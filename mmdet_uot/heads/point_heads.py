@@ -20,7 +20,7 @@ from ..inputs.ground_truths import GroundTruths
 from ..losses import check_pair_loss
 from ..ot import TransportPlan
 from .anchor_matching import centreness
-from .grid_anchors import GridAnchors
+from .grid_anchors import GridAnchors, as_logits
 from .levels import flatten_levels
 from .matched import Matched
 
@@ -210,10 +210,7 @@ class UOTYOLOXHead(YOLOXHead):
             sizes,
             gts,
             batch_gt_instances_ignore,
-            # Ours take logits.
-            scores=joint.logit(eps=1e-6)
-            if hasattr(self.assigner, 'match')
-            else joint,
+            scores=as_logits(self.assigner, joint),
             bboxes=boxes,
             priors=_centred(points).expand(len(gts), -1, 4),
         )

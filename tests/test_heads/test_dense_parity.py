@@ -5,6 +5,7 @@ import torch
 from helpers.boxes import random_boxes
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 
 import mmdet_uot.heads  # noqa: F401
@@ -82,6 +83,17 @@ SETTINGS = {
         dict(COMMON, strides=STRIDES),
     ),
 }
+TOOD = dict(
+    COMMON,
+    stacked_convs=2,
+    norm_cfg=dict(type='GN', num_groups=4),
+    **ANCHORS,
+    loss_cls=dict(
+        type='QualityFocalLoss', use_sigmoid=True, activated=True, beta=2.0
+    ),
+    loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+)
+TAL = dict(type='TaskAlignedAssigner', topk=5)
 FCOS = dict(COMMON, strides=STRIDES, regress_ranges=((-1, 32), (32, 1e8)))
 SIM = dict(type='UOTAssigner', preset='sim_ota')
 # Costs of anchors where there are anchors, of boxes and points elsewhere.
@@ -131,11 +143,15 @@ SCENES = {
 }
 
 
-def losses(kind, config, assigner, the_scene, **options):
+def losses(kind, config, assigner, the_scene, of_train_cfg=None, **options):
     """Losses, and their gradients by the parameters of the head."""
     features, gts, metas, ignore = scene(**the_scene)
     train_cfg = assigner and ConfigDict(
-        assigner=assigner, allowed_border=-1, pos_weight=-1, debug=False
+        assigner=assigner,
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+        **(of_train_cfg or {}),
     )
     torch.manual_seed(0)
     head = MODELS.build(dict(type=kind, train_cfg=train_cfg, **config))
@@ -236,3 +252,51 @@ def test_heads_say_what_their_scores_and_priors_are():
     )
     assert sum(map(sum, found[0].values())) > 0
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def tood_losses(kind, assigner, the_scene, epoch, initial=ATSS, **exponents):
+    MessageHub.get_current_instance().update_info('epoch', epoch)
+    exponents = {'alpha': 1, 'beta': 6, **exponents}
+    config = dict(TOOD, feat_channels=8)
+    return losses(
+        kind,
+        config,
+        assigner,
+        the_scene,
+        of_train_cfg=dict(
+            initial_epoch=1, initial_assigner=initial, **exponents
+        ),
+    )
+
+
+@pytest.mark.parametrize('the_scene', SCENES.values(), ids=SCENES)
+@pytest.mark.parametrize('epoch', (0, 1))
+def test_tood_under_its_assigners_has_the_stock_losses(epoch, the_scene):
+    exponents = dict(alpha=0.5, beta=4.0)
+    expected, stock = tood_losses(
+        'TOODHead', TAL, the_scene, epoch, **exponents
+    )
+    found, grads = tood_losses(
+        'UOTTOODHead', TAL, the_scene, epoch, **exponents
+    )
+    for key, values in expected.items():
+        torch.testing.assert_close(found[key], values, rtol=1e-5, atol=1e-7)
+    for grad, other in zip(grads, stock):
+        assert (grad is None) == (other is None)
+        if grad is not None:
+            torch.testing.assert_close(grad, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('softness', ({}, dict(epsilon=0.05)), ids=str)
+def test_tood_takes_plans_in_both_of_its_phases(softness):
+    plan = dict(type='UOTAssigner', preset='task_aligned', **softness)
+    for epoch in (0, 1):
+        found, grads = tood_losses(
+            'UOTTOODHead',
+            plan,
+            SCENES['many'],
+            epoch,
+            initial=dict(type='UOTAssigner'),
+        )
+        assert sum(found['loss_bbox']) > 0
+        assert all(x is None or x.isfinite().all() for x in grads)
