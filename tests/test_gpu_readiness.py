@@ -351,6 +351,28 @@ SSD_HEAD = dict(
 )
 
 
+RTMDET_HEAD = dict(
+    type='UOTRTMDetHead',
+    num_classes=20,
+    in_channels=8,
+    with_objectness=False,
+    anchor_generator=dict(
+        type='MlvlPointGenerator', offset=0, strides=[8, 16]
+    ),
+    bbox_coder=dict(type='DistancePointBBoxCoder'),
+    loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True),
+    loss_bbox=dict(type='GIoULoss'),
+    train_cfg=ConfigDict(
+        assigner=dict(
+            type='UOTAssigner', preset='dynamic_soft_label', epsilon=0.05
+        ),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
+    ),
+)
+
+
 def decoder_head(name):
     softmax = name == 'UOTDETRHead'
     cost = 'ClassificationCost' if softmax else 'FocalLossCost'
@@ -417,6 +439,28 @@ class TestLosses:
         with pytest.raises(Reached):
             ssd.loss_by_feat(
                 scores, deltas, ground_truths(counts, gpu), metas(counts)
+            )
+
+    @pytest.mark.parametrize('counts', COUNTS)
+    def test_rtmdet_waits_for_nothing_before_its_pairs(
+        self, counts, gpu, stop_at_pairs, monkeypatch
+    ):
+        """Its preset solves by scaling; the k cheapest are chosen by pairs."""
+        head = MODELS.build(RTMDET_HEAD)
+        shapes = ((8, 8), (4, 4))
+        points = torch.rand(80, 4, device=gpu)
+        monkeypatch.setattr(head.grid_anchors, 'anchors', lambda *_: points)
+        monkeypatch.setattr(head.grid_anchors, 'inside', lambda *_: None)
+        scores, distances = (
+            [
+                torch.rand(3, channels, *shape, device=gpu, requires_grad=True)
+                for shape in shapes
+            ]
+            for channels in (head.cls_out_channels, 4)
+        )
+        with pytest.raises(Reached):
+            head.loss_by_feat(
+                scores, distances, ground_truths(counts, gpu), metas(counts)
             )
 
     def test_only_the_pairs_themselves_are_waited_for(self, gpu, known_pairs):

@@ -95,13 +95,13 @@ class GridAnchors:
         self, sizes: Sequence[tuple[int, int]], device: torch.device
     ) -> Tensor:
         """(N, 2) strides of the anchors in x and y, in pixels."""
-        anchors = self.anchors(sizes, device)
-        if len(self._strides) != len(anchors):
-            levels = anchors.new_tensor(self.generator.strides)
-            counts = torch.tensor(self.counts(sizes), device=device)
-            self._strides = levels.repeat_interleave(
-                counts, 0, output_size=len(anchors)
-            )
+        if len(self._strides) != len(self.anchors(sizes, device)):
+            levels = zip(self.generator.strides, self.counts(sizes))
+            strides = [
+                torch.tensor(stride, dtype=torch.float32).expand(count, 2)
+                for stride, count in levels
+            ]
+            self._strides = torch.cat(strides).to(device, non_blocking=True)
         return self._strides
 
     def counts(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
