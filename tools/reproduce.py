@@ -21,9 +21,10 @@ from reproduction.machine import available_cores
 from reproduction.measurements import MEASUREMENTS, take_measurement
 from reproduction.options import split_options
 from reproduction.runs import SCALES
+from reproduction.summary import write_summary
 from reproduction.trainings import Settings, reproduce
 
-NAMES = (*TRAININGS, *MEASUREMENTS)
+NAMES = (*TRAININGS, *MEASUREMENTS, 'summary')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -118,6 +119,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def do(name: str, settings: Settings, start: bool) -> list[str]:
+    if name == 'summary':
+        write_summary(settings)
+        return []
     if name in TRAININGS:
         return reproduce(name, settings, start=start)
     if settings.scale == 'paper':

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from scipy.stats import ttest_1samp
 
 from .experiment import Experiment, Row
+from .markdown import NOTHING
 from .row_results import RowResults
 
-__all__ = ['Difference', 'compare']
+__all__ = ['Difference', 'compare', 'differences', 'format_difference']
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,49 @@ def compare(
         list[Difference]: None where fewer than two seeds are shared.
     """
     first: dict[tuple[str, ...], RowResults] = {}
-    found = []
+    found: list[Difference] = []
     for row in rows:
         group = row.row.cells[: experiment.group_by]
         reference = first.setdefault(group, row)
-        seeds = sorted(row.results.keys() & reference.results.keys())
-        if reference is row or len(seeds) < 2:
-            continue
-        for evaluation in row.row.run.evaluations:
-            points = (
+        if reference is not row:
+            found += differences(row, reference)
+    return [x for x in found if len(x.points) > 1]
+
+
+def differences(row: RowResults, reference: RowResults) -> list[Difference]:
+    """Compares two rows over the seeds that both have.
+
+    Args:
+        row (RowResults): What is compared.
+        reference (RowResults): With what.
+
+    Returns:
+        list[Difference]: One per evaluation.
+    """
+    seeds = sorted(row.results.keys() & reference.results.keys())
+    return [
+        Difference(
+            row.row,
+            reference.row,
+            evaluation,
+            tuple(
                 row.results[seed]['metrics'][evaluation]['AP']
                 - reference.results[seed]['metrics'][evaluation]['AP']
                 for seed in seeds
-            )
-            found.append(
-                Difference(row.row, reference.row, evaluation, (*points,))
-            )
-    return found
+            ),
+        )
+        for evaluation in row.row.run.evaluations
+    ]
+
+
+def format_difference(found: Difference) -> str:
+    """The mean, with the interval, or with what each seed gave."""
+    if not found.points:
+        return NOTHING
+    if len(found.points) == 1:
+        return f'{found.mean:+.1f}'
+    if found.interval is None:
+        spread = ', '.join(f'{points:+.1f}' for points in found.points)
+    else:
+        spread = '{:+.1f} to {:+.1f}'.format(*found.interval)
+    return f'{found.mean:+.1f} ({spread})'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .differences import Difference, compare
+from .differences import Difference, compare, format_difference
 from .experiment import Experiment
 from .markdown import NOTHING, format_numbers, table
 from .row_results import METRICS, RowResults, evaluations_of
@@ -91,20 +91,12 @@ def _differences(
                 *found.row.cells,
                 ' '.join(found.reference.cells[experiment.group_by :]),
                 TITLES[found.evaluation],
-                _format_difference(found),
+                format_difference(found),
                 str(len(found.points)),
             ]
             for found in differences
         ),
     )
-
-
-def _format_difference(found: Difference) -> str:
-    if found.interval is None:
-        spread = ', '.join(f'{points:+.1f}' for points in found.points)
-    else:
-        spread = '{:+.1f} to {:+.1f}'.format(*found.interval)
-    return f'{found.mean:+.1f} ({spread})'
 
 
 def _paper(number: float | None) -> str:

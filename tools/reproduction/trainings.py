@@ -15,10 +15,16 @@ from .figures import draw_experiment
 from .job import Job, make_job
 from .paper_scale import describe_needs
 from .report import format_report
-from .row_results import collect
+from .row_results import RowResults, collect
 from .scheduler import do_jobs
 
-__all__ = ['Settings', 'make_jobs', 'reproduce', 'write_report']
+__all__ = [
+    'Settings',
+    'collect_results',
+    'make_jobs',
+    'reproduce',
+    'write_report',
+]
 
 
 @dataclass(frozen=True)
@@ -135,13 +141,7 @@ def write_report(name: str, settings: Settings) -> None:
         ValueError: If results were made with other options.
     """
     experiment = TRAININGS[name]
-    seeds = [
-        seed
-        for seed in _seeds_in(settings.folder)
-        if seed not in experiment.chosen_on
-    ]
-    jobs = make_jobs(experiment, replace(settings, seeds=seeds))
-    rows = collect(experiment, settings.scale, jobs)
+    rows = collect_results(experiment, settings)
     if not any(row.results for row in rows):
         print(f'no results yet in {settings.folder}')
         return
@@ -149,6 +149,30 @@ def write_report(name: str, settings: Settings) -> None:
     file.write_text(format_report(name, experiment, settings.scale, rows))
     print(f'table: {file}')
     save(draw_experiment(experiment, rows), file.with_suffix('.png'))
+
+
+def collect_results(
+    experiment: Experiment, settings: Settings
+) -> list[RowResults]:
+    """Reads the results that there are, of any seed that chose nothing.
+
+    Args:
+        experiment (Experiment): The experiment.
+        settings (Settings): How they were made.
+
+    Returns:
+        list[RowResults]: One per row.
+
+    Raises:
+        ValueError: If results were made with other options.
+    """
+    seeds = [
+        seed
+        for seed in _seeds_in(settings.folder)
+        if seed not in experiment.chosen_on
+    ]
+    jobs = make_jobs(experiment, replace(settings, seeds=seeds))
+    return collect(experiment, settings.scale, jobs)
 
 
 def _seeds_in(folder: Path) -> list[int]:
