@@ -138,7 +138,12 @@ def write_summary(settings: Settings) -> None:
     Args:
         settings (Settings): Where they are.
     """
-    found = [(one, _differences(one, settings)) for one in COMPARISONS]
+    compared = [(one, _differences(one, settings)) for one in COMPARISONS]
+    found = [
+        (one, by_evaluation)
+        for one, by_evaluation in compared
+        if any(x.points for x in by_evaluation.values())
+    ]
     file = settings.folder / 'summary.md'
     file.write_text(_format(found))
     print(f'table: {file}')
