@@ -26,6 +26,7 @@ C_FILES = ('match_costs', 'parallel', 'scaling', 'sparse_scaling')
 HEADERS = (
     'elementary',
     'elementary_double',
+    'lanes',
     'masses',
     'old_glibc',
     'overlap',

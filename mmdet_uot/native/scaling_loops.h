@@ -5,19 +5,17 @@
 #define MMDET_UOT_SCALING_LOOPS_H
 
 #include "elementary.h"
+#include "lanes.h"
 #include "masses.h"
 #include "parallel.h"
 
 #include <float.h>
 
 enum {
-    LANES = 16,
     TILE = 4 * LANES,
     /* Tiles whose sums are added up in float. */
     TILES_AT_ONCE = 64
 };
-
-typedef float vector __attribute__((vector_size(4 * LANES), aligned(64)));
 
 /* Logarithm of the least entry of the kernel. */
 static const float FLOOR = -80.0f;
@@ -192,6 +190,92 @@ VECTORIZED static void fill_kernel(const image *im)
     }
 }
 
+/* Costs of a tile, or a copy that infinity is appended to. */
+static inline const lanes *whole_tile(
+    const float *cost, int64_t length, float *copy
+)
+{
+    if (length == TILE)
+        return (const lanes *)cost;
+    for (int64_t i = 0; i < TILE; i++)
+        copy[i] = i < length ? cost[i] : INFINITY;
+    return (const lanes *)copy;
+}
+
+/* The least cost of each prediction, -infinity of those without mass, and how
+   much more than it the pairs of each column cost at least. */
+VECTORIZED static void find_least(
+    const image *im, float *restrict least_cost, float *restrict nearest
+)
+{
+    vector *near = im->column_sum;
+    for (int64_t j = 0; j < im->gt.size; j++)
+        near[j] = (vector){0} + INFINITY;
+    for (int64_t start = 0; start < im->num_preds; start += TILE) {
+        int64_t length = least(TILE, im->num_preds - start);
+        float low[TILE], copy[TILE];
+        lanes l0 = (lanes){0} + INFINITY, l1 = l0, l2 = l0, l3 = l0;
+        for (int64_t j = 0; j < im->gt.size; j++) {
+            const lanes *c = whole_tile(im->cost[j] + start, length, copy);
+            l0 = LOWER(c[0], l0);
+            l1 = LOWER(c[1], l1);
+            l2 = LOWER(c[2], l2);
+            l3 = LOWER(c[3], l3);
+        }
+        memcpy(low, &l0, sizeof l0);
+        memcpy(low + LANES, &l1, sizeof l1);
+        memcpy(low + 2 * LANES, &l2, sizeof l2);
+        memcpy(low + 3 * LANES, &l3, sizeof l3);
+        for (int64_t i = 0; i < TILE; i++)
+            low[i] = im->pred.mass[start + i] > 0.0f ? low[i] : -INFINITY;
+        memcpy(least_cost + start, low, sizeof(float) * length);
+        const lanes *l = (const lanes *)low;
+        for (int64_t j = 0; j < im->gt.size; j++) {
+            const lanes *c = whole_tile(im->cost[j] + start, length, copy);
+            lanes a = LOWER(c[0] - l[0], c[1] - l[1]);
+            lanes b = LOWER(c[2] - l[2], c[3] - l[3]);
+            a = LOWER(a, b);
+            near[j] = LOWER(a, near[j]);
+        }
+    }
+    for (int64_t j = 0; j < im->gt.size; j++) {
+        nearest[j] = INFINITY;
+        for (int64_t lane = 0; lane < LANES; lane++)
+            nearest[j] = near[j][lane] < nearest[j] ? near[j][lane]
+                                                    : nearest[j];
+    }
+}
+
+/* The kernel exp((least + nearest - cost) / epsilon), zero beyond the last
+   prediction, for those without mass and for excluded pairs. */
+VECTORIZED static void fill_first_kernel(
+    const image *im, const float *restrict least_cost,
+    const float *restrict nearest
+)
+{
+    float high = (float)im->slope, low = (float)(im->slope - high);
+    float *restrict kernel = im->kernel;
+    for (int64_t start = 0; start < im->num_preds; start += TILE) {
+        int64_t length = least(TILE, im->num_preds - start);
+        float from[TILE] = {0}, copy[TILE];
+        memcpy(from, least_cost + start, sizeof(float) * length);
+        for (int64_t j = 0; j < im->gt.size; j++, kernel += TILE) {
+            const float *restrict cost = (const float *)whole_tile(
+                im->cost[j] + start, length, copy
+            );
+            for (int64_t i = 0; i < TILE; i++) {
+                float c = cost[i], d = c - from[i], back = d - c;
+                /* What the difference lost to rounding. */
+                float lost = (c - (d - back)) - (from[i] + back);
+                float more = (d - nearest[j]) + lost;
+                float x = high * more + low * more;
+                float k = exp_float(x > FLOOR ? x : FLOOR);
+                kernel[i] = more < INFINITY ? k : 0.0f;
+            }
+        }
+    }
+}
+
 /* x = (mass / sum)^power. */
 static inline void update(
     const side *s, int64_t start, int64_t length, const float *restrict sum
@@ -237,7 +321,7 @@ VECTORIZED static double kernel_iteration(image *im)
     const float *kernel = im->kernel;
     float *v = im->gt.factor, *before = im->gt.before, *sum = im->gt.sum;
     float low = 1.0f, high = 1.0f, all_v = 0.0f, least_sum[TILE];
-    double *total = im->sum, sum_of_u = 0.0;
+    double *total = im->sum, sum_of_u;
     int in_doubt = 0;
     for (int64_t i = 0; i < TILE; i++)
         least_sum[i] = INFINITY;
@@ -278,13 +362,11 @@ VECTORIZED static double kernel_iteration(image *im)
         kernel += M * TILE;
         if ((tile + 1) % TILES_AT_ONCE == 0 || tile + 1 == im->num_tiles)
             for (int64_t j = 0; j < M; j++) {
-                for (int64_t lane = 0; lane < LANES; lane++)
-                    total[j] += column_sum[j][lane];
+                total[j] += sum_of_lanes(&column_sum[j]);
                 column_sum[j] = (vector){0};
             }
     }
-    for (int64_t lane = 0; lane < LANES; lane++)
-        sum_of_u += all_u[lane];
+    sum_of_u = sum_of_lanes(&all_u);
     in_doubt |= !(sum_of_u <= MOST_FACTOR);
     for (int64_t i = 0; i < TILE; i++)
         in_doubt |= !(least_sum[i] >= fmaxf(LEAST_SHARE * all_v, LEAST_SUM));

@@ -24,6 +24,7 @@
    Masses and kernel are multiplied by the number of predictions N, so that plans
    read as weights. */
 
+#include "lanes.h"
 #include "relaxation.h"
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
@@ -31,7 +32,7 @@
 #include <float.h>
 #include <stdlib.h>
 
-enum { LANES = 16, MOST_TRIES = 3 };
+enum { MOST_TRIES = 3 };
 
 /* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
 static const double NEGLIGIBLE = 1e-7;
@@ -100,13 +101,6 @@ static inline double power_of(double tau, double epsilon)
 }
 
 /* ---- which pairs ----------------------------------------------------------- */
-
-typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t flags __attribute__((vector_size(4 * LANES)));
-
-/* The lower of each two. */
-#define LOWER(a, b)                                                            \
-    ((lanes)((((a) < (b)) & (flags)(a)) | (~((a) < (b)) & (flags)(b))))
 
 /* Appends the predictions of d below a threshold; returns the least d, -INFINITY
    beyond the capacity. */
