@@ -64,8 +64,10 @@ class UnitScale:
 
         A GPU is waited for, this once.
         """
+        if not self.strangers:
+            return
         pairs = gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
-        if not self.strangers or not bool(pairs.any()):
+        if not bool(pairs.any()):
             return
         for cost in self.strangers:
             values = batched_cost(cost, batch)

@@ -191,44 +191,80 @@ static inline void softmax(
         }
 }
 
+/* What the logits of some predictions cost, for each class of ``classes``:
+   (classes, TILE). */
+static inline void class_values(
+    const class_costs *p, const float *scores, int64_t length,
+    const int64_t *classes, int64_t num, float *restrict values
+)
+{
+    float alpha = (float)p->alpha, eps = (float)p->eps;
+    for (int64_t k = 0; k < num; k++) {
+        const float *score = scores + classes[k];
+        float *restrict value = values + k * TILE;
+        for (int64_t i = 0; i < length; i++)
+            value[i] = score[i * p->num_classes];
+        for (int64_t i = 0; i < length; i++)
+            value[i] = 1.0f / (1.0f + exp_bounded(-value[i]));
+        if (p->kind == FOCAL)
+            for (int64_t i = 0; i < length; i++)
+                value[i] = focal(value[i], alpha, eps);
+    }
+}
+
+/* Numbers the classes of ground truths; returns how many there are. */
+static int64_t number_classes(
+    const int64_t *labels, int64_t num_gts, int64_t *classes, int64_t *number
+)
+{
+    int64_t num = 0;
+    for (int64_t j = 0; j < num_gts; j++) {
+        number[j] = 0;
+        while (number[j] < num && classes[number[j]] != labels[j])
+            number[j]++;
+        if (number[j] == num)
+            classes[num++] = labels[j];
+    }
+    return num;
+}
+
 VECTORIZED static int add_class_costs(void *arguments, int64_t image)
 {
     const class_costs *p = arguments;
     const target *to = &p->to;
     float weight = (float)to->weight, offset = (float)to->offset;
     float largest = (float)to->largest, bad[TILE] = {0};
-    float alpha = (float)p->alpha, eps = (float)p->eps;
-    int64_t C = p->num_classes;
+    int64_t C = p->num_classes, M = to->num_gts[image];
     const float *scores = p->scores + image * p->score_image_stride;
     const int64_t *labels = p->labels + image * p->label_image_stride;
-    if (to->num_gts[image] == 0)
+    if (M == 0)
         return 0;
-    float *terms = p->kind == SOFTMAX ? malloc(sizeof(float) * TILE * C) : NULL;
-    if (p->kind == SOFTMAX && !terms)
+    int64_t rows = p->kind == SOFTMAX ? C : M;
+    float *values = malloc(sizeof(float) * TILE * rows);
+    int64_t *number = malloc(sizeof(int64_t) * 2 * M), *classes = number + M;
+    if (!values || !number) {
+        free(values);
+        free(number);
         return 1;
+    }
+    int64_t num = number_classes(labels, M, classes, number);
     for (int64_t start = 0; start < to->num_preds; start += TILE) {
         int64_t left = to->num_preds - start;
         int64_t length = left < TILE ? left : TILE;
         const float *own = scores + start * C;
-        float sum[TILE], value[TILE];
-        if (p->kind == SOFTMAX)
-            softmax(own, length, C, terms, sum);
-        for (int64_t j = 0; j < to->num_gts[image]; j++) {
+        float sum[TILE];
+        if (p->kind == SOFTMAX) {
+            softmax(own, length, C, values, sum);
+            for (int64_t k = 0; k < num; k++)
+                for (int64_t i = 0; i < length; i++)
+                    values[classes[k] * TILE + i] /= sum[i];
+        } else
+            class_values(p, own, length, classes, num, values);
+        for (int64_t j = 0; j < M; j++) {
+            int64_t row = p->kind == SOFTMAX ? labels[j] : number[j];
+            const float *restrict value = values + row * TILE;
             float *restrict cost = to->cost + image * to->cost_image_stride
                                    + j * to->num_preds + start;
-            if (p->kind == SOFTMAX) {
-                const float *restrict term = terms + labels[j] * TILE;
-                for (int64_t i = 0; i < length; i++)
-                    value[i] = term[i] / sum[i];
-            } else {
-                for (int64_t i = 0; i < length; i++)
-                    value[i] = own[i * C + labels[j]];
-                for (int64_t i = 0; i < length; i++)
-                    value[i] = 1.0f / (1.0f + exp_bounded(-value[i]));
-            }
-            if (p->kind == FOCAL)
-                for (int64_t i = 0; i < length; i++)
-                    value[i] = focal(value[i], alpha, eps);
             for (int64_t i = 0; i < length; i++)
                 bad[i] = add(&cost[i], offset + weight * value[i], largest,
                              bad[i]);
@@ -236,7 +272,8 @@ VECTORIZED static int add_class_costs(void *arguments, int64_t image)
     }
     for (int64_t i = 0; i < TILE; i++)
         to->is_bad[image] |= bad[i] > 0.0f;
-    free(terms);
+    free(values);
+    free(number);
     return 0;
 }
 

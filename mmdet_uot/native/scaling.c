@@ -232,6 +232,15 @@ static size_t lay_out(
     return used;
 }
 
+/* From a scaling's logarithm to epsilon times it, -infinity where no mass is. */
+VECTORIZED static void to_potential(
+    const side *s, double epsilon, double *restrict log_x
+)
+{
+    for (int64_t i = 0; i < s->size; i++)
+        log_x[i] = s->mass[i] > 0.0f ? epsilon * log_x[i] : -INFINITY;
+}
+
 static void solve(
     image *im, const scaling_problem *p, int64_t index, float **weights
 )
@@ -249,8 +258,7 @@ static void solve(
     log_scaling(&im->pred, log_u);
     weigh(im, weights, im->pred.gain);
     p->marginal_error[index] = marginal_error(im, log_u, im->pred.gain);
-    for (int64_t i = 0; i < N; i++)
-        log_u[i] = im->pred.mass[i] > 0.0f ? epsilon * log_u[i] : -INFINITY;
+    to_potential(&im->pred, epsilon, log_u);
     for (int64_t j = 0, live = 0; live < im->gt.size; j++)
         if (gt_mass[j] > 0.0f)
             log_v[j] = epsilon * im->gt.log_x[live++];

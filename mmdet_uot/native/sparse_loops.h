@@ -37,9 +37,12 @@ typedef struct {
     double *v, *log_v, *t;
     double *most;  /* the greatest exponent of a kernel's entry */
     double *reach; /* what exp(-threshold / epsilon) is multiplied with */
-    pairs single, several; /* of rows with one pair, and with more */
+    double *ratio; /* the greatest v, as a multiple of the background's */
+    /* Of rows with one pair, of those with more, and of faint rows. */
+    pairs single, several, faint;
     rows single_rows, several_rows;
-    double gain_of_others; /* sum of the gains of rows without pairs */
+    double *faint_gain;    /* sum of the gains of a column's faint pairs */
+    double gain_of_others; /* sum of the gains of faint rows */
 } equations;
 
 /* sum^-power, times the gain. */
@@ -85,11 +88,10 @@ VECTORIZED static void sum_columns(const equations *s)
     const double *restrict several = s->several.kernel;
     const double *restrict several_w = s->several_rows.w;
     const int32_t *restrict row = s->several.row;
-    double all = s->gain_of_others;
-    if (all > 0.0)
-        all *= exp(-s->power1 * s->log_v[M]);
+    double factor = exp(-s->power1 * s->log_v[M]);
+    double all = s->gain_of_others * factor;
     for (int64_t j = 0; j < M; j++) {
-        double t = 0.0;
+        double t = s->faint_gain[j] * factor;
 #pragma omp simd reduction(+ : t, all)
         for (int64_t p = s->single.start[j]; p < s->single.start[j + 1]; p++) {
             t += kernel[p] * w[p];
@@ -141,13 +143,16 @@ VECTORIZED static double scale_columns(
 }
 
 /* How much mass may flow where no pair is, divided by exp(-threshold /
-   epsilon): in a column, or relative to the sum of a row. */
+   epsilon): in a column, or relative to the sum of a row; and in a faint pair,
+   relative to the sum of its row. */
 static void note_reach(const equations *s)
 {
     int64_t M = s->num_columns - 1;
-    double most = fmax(s->t[M], 1.0 / s->v[M]);
-    for (int64_t j = 0; j < M; j++)
+    double inverse = 1.0 / s->v[M], most = fmax(s->t[M], inverse);
+    for (int64_t j = 0; j < M; j++) {
         s->reach[j] = fmax(s->reach[j], s->v[j] * most);
+        s->ratio[j] = fmax(s->ratio[j], s->v[j] * inverse);
+    }
 }
 
 /* sum_i |w_i sum_j k_ij v_j - w_i (the sum that w_i was made of)|, for all
@@ -159,9 +164,7 @@ VECTORIZED static double moved_mass(
 {
     const rows *one = &s->single_rows, *more = &s->several_rows;
     double moved = fabs(s->v[s->num_columns - 1] - background_before);
-    moved *= s->gain_of_others;
-    if (moved > 0.0)
-        moved *= exp(-s->power1 * log(background_before));
+    moved *= s->gain_of_others * exp(-s->power1 * log(background_before));
     sum_rows(s, single, several);
 #pragma omp simd reduction(+ : moved)
     for (int64_t i = 0; i < one->size; i++)

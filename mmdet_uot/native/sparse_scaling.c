@@ -10,9 +10,11 @@
        w_i = gain_i (v_background + sum_j k_ij v_j)^-lambda_1,
        gain_i = alpha_i^lambda_1 K_i,background^(1 - lambda_1).
 
-   Of all these together only the sum of the gains matters. A pair is kept if
-   d_ij is below a threshold of its column. What the others could have carried
-   is bounded, in every iteration, by
+   Of all these together only the sum of the gains matters. That is so, too, of
+   faint rows, whose pairs k_ij v_j are all negligible beside v_background: their
+   columns get the sum of k_ij gain_i. A pair is kept if d_ij is below a threshold
+   of its column. What the others could have carried is bounded, in every
+   iteration, by
 
        exp(-threshold_j / epsilon) v_j max(sum_i w_i, 1 / v_background),
 
@@ -32,10 +34,14 @@
 #include <float.h>
 #include <stdlib.h>
 
-enum { MOST_TRIES = 3 };
+enum { MOST_TRIES = 4, BRIGHT = 1 << 30 };
 
 /* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
 static const double NEGLIGIBLE = 1e-7;
+/* The greatest share of a faint pair in a row's sum. */
+static const double FAINT = 1e-7;
+/* -log FAINT, and room for v_j to be greater than v_background. */
+static const double FAINT_REACH = 18.0;
 /* Iterations that would move log v less than this in all are left out. */
 static const double NO_MOVE = 5e-7;
 
@@ -83,13 +89,17 @@ typedef struct {
     double gain;       /* that gain */
     double *gains;     /* else of each prediction, 0 for the padding */
     double *threshold; /* of each ground truth: all of lower d are pairs */
+    double faint_reach;   /* as the first threshold, of faint pairs */
+    double *faint_kernel; /* of each ground truth: their greatest entry */
     double first_reach; /* the first threshold, in epsilons */
     int64_t capacity, num_pairs;
     int32_t *pair_row; /* prediction of each pair */
     float *pair_cost;  /* cost of each pair */
     int64_t *start;    /* of each ground truth's pairs, and the end */
-    int32_t *state;    /* of each prediction: its pairs, or -1 - its row */
+    int32_t *state;    /* of each prediction: how many pairs it has, plus BRIGHT
+                          if one is not faint; or -1 - its row */
     double *kernel;    /* of each pair, then its mass */
+    char *system;      /* the memory of the equations */
     double *new_single, *new_several; /* sums of rows */
     double background_before; /* v that the last w was made of */
     equations s;
@@ -115,25 +125,31 @@ VECTORIZED static float scan(
     int64_t n = *count;
     for (int64_t start = 0; start < N; start += BLOCK) {
         int64_t length = N - start < BLOCK ? N - start : BLOCK;
-        int32_t below = 0;
-        lanes low;
-        for (int64_t i = 0; i < length; i++)
-            d[i] = cost[start + i] - base[start + i];
-        for (int64_t i = length; i < BLOCK; i++)
-            d[i] = INFINITY;
-        const lanes *part = (const lanes *)d;
-        low = LOWER(LOWER(part[0], part[1]), LOWER(part[2], part[3]));
+        lanes *part = (lanes *)d;
+        if (length == BLOCK) {
+            const lanes *c = (const lanes *)(cost + start);
+            const lanes *b = (const lanes *)(base + start);
+            for (int i = 0; i < BLOCK / LANES; i++)
+                part[i] = c[i] - b[i];
+        } else
+            for (int64_t i = 0; i < BLOCK; i++)
+                d[i] = i < length ? cost[start + i] - base[start + i]
+                                  : INFINITY;
+        lanes low = LOWER(LOWER(part[0], part[1]), LOWER(part[2], part[3]));
         least = LOWER(low, least);
-        for (int lane = 0; lane < LANES; lane++)
-            below += low[lane] < threshold;
-        if (!below)
+        if (!any(low < threshold))
             continue;
         if (n + BLOCK > capacity)
             return -INFINITY;
-        for (int64_t i = 0; i < length; i++) {
-            found[n] = (int32_t)(start + i);
-            costs[n] = cost[start + i];
-            n += d[i] < threshold;
+        for (int64_t first = 0; first < length; first += LANES) {
+            if (!any(part[first / LANES] < threshold))
+                continue;
+            int64_t end = first + LANES < length ? first + LANES : length;
+            for (int64_t i = first; i < end; i++) {
+                found[n] = (int32_t)(start + i);
+                costs[n] = cost[start + i];
+                n += d[i] < threshold;
+            }
         }
     }
     for (int lane = 0; lane < LANES; lane++)
@@ -185,6 +201,9 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
                 break;
             im->threshold[j] = (float)wanted;
         }
+        im->faint_kernel[j] = exp(
+            -im->faint_reach - im->s.power2 * fmax(-im->s.most[j], 0.0)
+        );
         /* Its mass, if it gets any, is that of dropped pairs, or its kernel is
            beyond doubles. */
         if (im->num_pairs == im->start[j]
@@ -227,15 +246,17 @@ static size_t lay_out_pairs(
 }
 
 static size_t lay_out_system(
-    image *im, char *memory, int64_t singles, int64_t several_rows
+    image *im, char *memory, int64_t singles, int64_t several
 )
 {
-    int64_t columns = im->M + 1, K = im->num_pairs;
+    int64_t columns = im->M + 1, K = im->num_pairs, several_rows = several / 2;
     size_t used = 0;
     equations *s = &im->s;
-    im->kernel = take(memory, &used, K, sizeof(double));
     used = lay_out_pairs(&s->single, memory, used, columns, singles);
-    used = lay_out_pairs(&s->several, memory, used, columns, K - singles);
+    used = lay_out_pairs(&s->several, memory, used, columns, several);
+    used = lay_out_pairs(
+        &s->faint, memory, used, columns, K - singles - several
+    );
     used = lay_out_rows(&s->single_rows, memory, used, singles);
     used = lay_out_rows(&s->several_rows, memory, used, several_rows);
     im->new_single = take(memory, &used, singles, sizeof(double));
@@ -254,6 +275,7 @@ static size_t lay_out(image *im, char *memory)
     im->state = take(memory, &used, im->N, sizeof(int32_t));
     im->column = take(memory, &used, columns, sizeof(int64_t));
     im->threshold = take(memory, &used, columns, sizeof(double));
+    im->faint_kernel = take(memory, &used, columns, sizeof(double));
     im->start = take(memory, &used, columns, sizeof(int64_t));
     im->s.log_least = take(memory, &used, columns, sizeof(double));
     im->s.log_most = take(memory, &used, columns, sizeof(double));
@@ -262,6 +284,8 @@ static size_t lay_out(image *im, char *memory)
     im->s.most = take(memory, &used, columns, sizeof(double));
     im->s.t = take(memory, &used, columns, sizeof(double));
     im->s.reach = take(memory, &used, columns, sizeof(double));
+    im->s.ratio = take(memory, &used, columns, sizeof(double));
+    im->s.faint_gain = take(memory, &used, columns, sizeof(double));
     return used;
 }
 
@@ -283,52 +307,72 @@ static inline double gain_of(const image *im, int64_t i)
     return im->uniform ? im->gain : im->gains[i];
 }
 
-/* Sorts the pairs into those of rows with one pair and others. Returns the
-   memory of the system, NULL if there is none. */
-static char *make_system(image *im)
+/* Counts the pairs of each row, and notes whether one is not faint. */
+static void count_pairs(image *im)
 {
-    int64_t K = im->num_pairs, N = im->N, singles = 0, touched = 0;
+    memset(im->state, 0, sizeof(int32_t) * im->N);
+    for (int64_t j = 0; j < im->M; j++) {
+        double faint = im->faint_kernel[j];
+        for (int64_t k = im->start[j]; k < im->start[j + 1]; k++) {
+            int32_t *state = im->state + im->pair_row[k];
+            *state = (*state + 1) | (im->kernel[k] > faint ? BRIGHT : 0);
+        }
+    }
+}
+
+static inline int is_faint(int32_t state)
+{
+    return state >= 0 && state < BRIGHT;
+}
+
+/* Sorts the pairs into those of rows with one pair, of rows with more, and of
+   faint rows. Returns nonzero if there is no memory for it. */
+static int make_system(image *im)
+{
+    int64_t K = im->num_pairs, singles = 0, bright = 0;
     int32_t *state = im->state;
     equations *s = &im->s;
-    memset(state, 0, sizeof(int32_t) * N);
-    for (int64_t k = 0; k < K; k++) {
-        int32_t count = ++state[im->pair_row[k]];
-        touched += count == 1;
-        singles += count == 1;
-        singles -= count == 2;
-    }
-    int64_t several_rows = touched - singles;
-    size_t size = lay_out_system(im, NULL, singles, several_rows);
-    char *memory = aligned_alloc(64, size + 64);
-    if (!memory)
-        return NULL;
-    lay_out_system(im, memory, singles, several_rows);
-
-    s->gain_of_others = 0.0;
-    if (im->uniform)
-        s->gain_of_others = im->gain * (double)(im->num_live - touched);
-    else
-        for (int64_t i = 0; i < N; i++)
-            s->gain_of_others += state[i] ? 0.0 : im->gains[i];
-
-    int64_t one = 0, more = 0;
-    int32_t row = 0;
+    im->kernel = aligned_alloc(64, (sizeof(double) * K + 127) / 64 * 64);
+    if (!im->kernel)
+        return 1;
     fill_kernel(im->kernel, im->pair_row, im->pair_cost, im->base, K,
                 -1.0 / im->epsilon);
+    count_pairs(im);
+    for (int64_t k = 0; k < K; k++) {
+        int32_t of_row = state[im->pair_row[k]];
+        singles += of_row == BRIGHT + 1;
+        bright += of_row > BRIGHT;
+    }
+    size_t size = lay_out_system(im, NULL, singles, bright - singles);
+    im->system = aligned_alloc(64, size + 64);
+    if (!im->system)
+        return 1;
+    lay_out_system(im, im->system, singles, bright - singles);
+
+    int64_t one = 0, more = 0, faint = 0;
+    int32_t row = 0;
     for (int64_t j = 0; j < im->M; j++) {
         int64_t start = im->start[j], stop = im->start[j + 1];
         s->single.start[j] = one;
         s->several.start[j] = more;
+        s->faint.start[j] = faint;
+        double faint_gain = 0.0;
         for (int64_t k = start; k < stop; k++) {
             int32_t i = im->pair_row[k];
-            if (state[i] == 1) {
+            if (state[i] == BRIGHT + 1) {
                 s->single.kernel[one] = im->kernel[k];
                 s->single.place[one] = (int32_t)k;
                 s->single_rows.prediction[one] = i;
                 s->single_rows.gain[one++] = gain_of(im, i);
                 continue;
             }
-            if (state[i] > 1) {
+            if (is_faint(state[i])) {
+                s->faint.kernel[faint] = im->kernel[k] * gain_of(im, i);
+                s->faint.place[faint] = (int32_t)k;
+                faint_gain += s->faint.kernel[faint++];
+                continue;
+            }
+            if (state[i] > 0) {
                 s->several_rows.prediction[row] = i;
                 s->several_rows.gain[row] = gain_of(im, i);
                 state[i] = -1 - row++;
@@ -337,16 +381,34 @@ static char *make_system(image *im)
             s->several.place[more] = (int32_t)k;
             s->several.row[more++] = -1 - state[i];
         }
+        s->faint_gain[j] = faint_gain;
     }
     s->single.start[im->M] = one;
     s->several.start[im->M] = more;
-    return memory;
+    s->faint.start[im->M] = faint;
+    s->several_rows.size = row;
+
+    s->gain_of_others = im->gain * (double)(im->num_live - one - row);
+    if (!im->uniform) {
+        s->gain_of_others = 0.0;
+        for (int64_t i = 0; i < im->N; i++)
+            s->gain_of_others += is_faint(state[i]) ? im->gains[i] : 0.0;
+    }
+    return 0;
+}
+
+static void free_system(image *im)
+{
+    free(im->system);
+    free(im->kernel);
+    im->system = NULL;
+    im->kernel = NULL;
 }
 
 /* ---- the iteration --------------------------------------------------------- */
 
-/* Returns whether doubles could carry it and what was dropped is negligible;
-   else the thresholds are raised. */
+/* Returns whether doubles could carry it and what was dropped is negligible, as
+   are the sums of faint pairs; else the thresholds are raised. */
 static int iterate(image *im, const sparse_problem *p, double *error)
 {
     equations *s = &im->s;
@@ -356,7 +418,7 @@ static int iterate(image *im, const sparse_problem *p, double *error)
         /* Algorithm 2, line 4: v = 1 / (n + 1). */
         s->log_v[j] = -log((double)(M + 1));
         s->v[j] = 1.0 / (double)(M + 1);
-        s->reach[j] = 0.0;
+        s->reach[j] = s->ratio[j] = 0.0;
     }
     s->most[M] = 0.0;
     for (int64_t left = p->num_iters; left > 0; left--) {
@@ -375,8 +437,12 @@ static int iterate(image *im, const sparse_problem *p, double *error)
             || mass * (left - 1) < p->tol * n)
             break;
     }
+    int were_faint = 1;
     for (int64_t j = 0; j < M; j++) {
         double most = NEGLIGIBLE / (double)M;
+        int has_faint = s->faint.start[j] < s->faint.start[j + 1];
+        if (has_faint && s->ratio[j] * im->faint_kernel[j] > FAINT)
+            were_faint = 0;
         double threshold = im->threshold[j];
         double flows = s->reach[j] * exp(-threshold / im->epsilon);
         dropped += flows;
@@ -387,7 +453,9 @@ static int iterate(image *im, const sparse_problem *p, double *error)
     im->background_before = before;
     *error = moved_mass(s, before, im->new_single, im->new_several) / n;
     *error = s->power1 == 0.0 ? 0.0 : *error;
-    return dropped <= NEGLIGIBLE;
+    if (!were_faint)
+        im->faint_reach = INFINITY;
+    return dropped <= NEGLIGIBLE && were_faint;
 }
 
 /* ---- the result ------------------------------------------------------------ */
@@ -397,18 +465,21 @@ static inline float to_float(double x)
     return x < FLT_MAX ? (float)x : FLT_MAX;
 }
 
-/* Writes what a row's prediction sends to the background, and its potential. */
-static void write_rows(
+/* Writes what a row's prediction sends to the background, and its potential; the
+   sums of the rows are no longer needed. */
+VECTORIZED static void write_rows(
     const image *im, const rows *r, float *background, double *potential
 )
 {
     double v = im->s.v[im->M];
+    const double *restrict w = r->w;
+    double *restrict scaled_log = r->sum;
+    for (int64_t i = 0; i < r->size; i++)
+        scaled_log[i] = im->epsilon * (log_double(w[i]) - im->log_n);
     for (int64_t i = 0; i < r->size; i++) {
         int64_t prediction = r->prediction[i];
-        background[prediction] = to_float(r->w[i] * v);
-        potential[prediction] = im->epsilon
-                                    * (log_double(r->w[i]) - im->log_n)
-                                + im->base[prediction];
+        background[prediction] = to_float(w[i] * v);
+        potential[prediction] = scaled_log[i] + im->base[prediction];
     }
 }
 
@@ -442,9 +513,12 @@ static found_pair *weigh(image *im, double least, int64_t *count)
 {
     const equations *s = &im->s;
     double *mass = im->kernel;
+    double faint_w = exp(-s->power1 * log(im->background_before));
     int64_t n = 0;
     for (int64_t j = 0; j < im->M; j++) {
         double v = s->v[j];
+        for (int64_t p = s->faint.start[j]; p < s->faint.start[j + 1]; p++)
+            mass[s->faint.place[p]] = s->faint.kernel[p] * faint_w * v;
         for (int64_t p = s->single.start[j]; p < s->single.start[j + 1]; p++)
             mass[s->single.place[p]] *= s->single_rows.w[p] * v;
         for (int64_t p = s->several.start[j]; p < s->several.start[j + 1]; p++)
@@ -585,20 +659,20 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
     for (int tries = 0; tries < MOST_TRIES; tries++) {
         if (!find_pairs(im, p, index))
             return 0;
-        char *memory = make_system(im);
-        if (!memory)
-            return 1;
-        if (iterate(im, p, p->marginal_error + index)) {
+        int failed = make_system(im);
+        if (!failed && iterate(im, p, p->marginal_error + index)) {
             int64_t count;
             found_pair *found = weigh(im, p->least_mass, &count);
             if (found) {
                 finish(im, p, index, found);
                 p->num_pairs[index] = count;
             }
-            free(memory);
+            free_system(im);
             return !found;
         }
-        free(memory);
+        free_system(im);
+        if (failed)
+            return 1;
     }
     return 0;
 }
@@ -651,6 +725,7 @@ static int solve_image(void *arguments, int64_t index)
         im.M += gt_mass[j] > 0.0f;
     im.s.num_columns = im.M + 1;
     double entries = n * (im.M > 0 ? im.M : 1);
+    im.faint_reach = FAINT_REACH;
     im.first_reach = log(entries / NEGLIGIBLE) + 2.0;
     im.capacity = (int64_t)(p->most_pairs * entries) + BLOCK;
     char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);
