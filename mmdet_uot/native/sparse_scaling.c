@@ -36,8 +36,12 @@
 
 enum { MOST_TRIES = 4, BRIGHT = 1 << 30 };
 
+/* What became of an image: solved, to be solved with other thresholds, or for
+   another solver. */
+typedef enum { SOLVED, AGAIN, UNSUITED } outcome;
+
 /* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
-static const double NEGLIGIBLE = 1e-7;
+static const double NEGLIGIBLE = 5e-7;
 /* The greatest share of a faint pair in a row's sum. */
 static const double FAINT = 1e-7;
 /* -log FAINT, and room for v_j to be greater than v_background. */
@@ -89,6 +93,8 @@ typedef struct {
     double gain;       /* that gain */
     double *gains;     /* else of each prediction, 0 for the padding */
     double *threshold; /* of each ground truth: all of lower d are pairs */
+    double *far_gain;     /* of each: the sum of k_ij gain_i of boxes without
+                             overlap, which all cost 1 */
     double faint_reach;   /* as the first threshold, of faint pairs */
     double *faint_kernel; /* of each ground truth: their greatest entry */
     double first_reach; /* the first threshold, in epsilons */
@@ -183,6 +189,7 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
 {
     /* Boxes without overlap cost 1 and are no pairs. */
     double limit = p->cost ? INFINITY : 1.0 - im->most_base;
+    double far = im->uniform ? im->gain * exp(-limit / im->epsilon) : 0.0;
     im->num_pairs = 0;
     for (int64_t j = 0; j < im->M; j++) {
         im->start[j] = im->num_pairs;
@@ -209,6 +216,10 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
         if (im->num_pairs == im->start[j]
             || im->threshold[j] > MOST * im->epsilon)
             return 0;
+        int64_t found = im->num_pairs - im->start[j];
+        im->far_gain[j] = im->threshold[j] >= limit
+                              ? far * (double)(im->num_live - found)
+                              : 0.0;
     }
     im->start[im->M] = im->num_pairs;
     return 1;
@@ -275,6 +286,7 @@ static size_t lay_out(image *im, char *memory)
     im->state = take(memory, &used, im->N, sizeof(int32_t));
     im->column = take(memory, &used, columns, sizeof(int64_t));
     im->threshold = take(memory, &used, columns, sizeof(double));
+    im->far_gain = take(memory, &used, columns, sizeof(double));
     im->faint_kernel = take(memory, &used, columns, sizeof(double));
     im->start = take(memory, &used, columns, sizeof(int64_t));
     im->s.log_least = take(memory, &used, columns, sizeof(double));
@@ -381,7 +393,7 @@ static int make_system(image *im)
             s->several.place[more] = (int32_t)k;
             s->several.row[more++] = -1 - state[i];
         }
-        s->faint_gain[j] = faint_gain;
+        s->faint_gain[j] = faint_gain + im->far_gain[j];
     }
     s->single.start[im->M] = one;
     s->several.start[im->M] = more;
@@ -407,13 +419,40 @@ static void free_system(image *im)
 
 /* ---- the iteration --------------------------------------------------------- */
 
-/* Returns whether doubles could carry it and what was dropped is negligible, as
-   are the sums of faint pairs; else the thresholds are raised. */
-static int iterate(image *im, const sparse_problem *p, double *error)
+/* Raises the thresholds where what was dropped, or the sums of faint pairs, may
+   not be negligible. */
+static outcome check(image *im, const sparse_problem *p)
+{
+    const equations *s = &im->s;
+    double dropped = 0.0, most = NEGLIGIBLE / (double)im->M;
+    outcome found = SOLVED;
+    for (int64_t j = 0; j < im->M; j++) {
+        int has_faint = s->faint.start[j] < s->faint.start[j + 1];
+        if (has_faint && s->ratio[j] * im->faint_kernel[j] > FAINT) {
+            im->faint_reach = INFINITY;
+            found = AGAIN;
+        }
+        double threshold = im->threshold[j];
+        double kernel = exp(-threshold / im->epsilon);
+        /* Summed up, and each too little for a pair. */
+        if (im->far_gain[j] > 0.0 && s->ratio[j] * kernel < p->least_mass)
+            continue;
+        double flows = s->reach[j] * kernel;
+        dropped += flows;
+        if (flows > most)
+            im->threshold[j] = threshold
+                               + im->epsilon * (log(flows / most) + 2.0);
+        if (flows > most && im->far_gain[j] > 0.0)
+            return UNSUITED;
+    }
+    return dropped <= NEGLIGIBLE ? found : AGAIN;
+}
+
+static outcome iterate(image *im, const sparse_problem *p, double *error)
 {
     equations *s = &im->s;
     int64_t M = im->M;
-    double n = (double)im->num_live, dropped = 0.0, before = 0.0;
+    double n = (double)im->num_live, before = 0.0;
     for (int64_t j = 0; j <= M; j++) {
         /* Algorithm 2, line 4: v = 1 / (n + 1). */
         s->log_v[j] = -log((double)(M + 1));
@@ -431,31 +470,16 @@ static int iterate(image *im, const sparse_problem *p, double *error)
         before = s->v[M];
         double mass, moved = scale_columns(s, step, &mass);
         if (!(moved < INFINITY))
-            return 0;
+            return UNSUITED;
         note_reach(s);
         if (moved * (left - 1) < NO_MOVE
             || mass * (left - 1) < p->tol * n)
             break;
     }
-    int were_faint = 1;
-    for (int64_t j = 0; j < M; j++) {
-        double most = NEGLIGIBLE / (double)M;
-        int has_faint = s->faint.start[j] < s->faint.start[j + 1];
-        if (has_faint && s->ratio[j] * im->faint_kernel[j] > FAINT)
-            were_faint = 0;
-        double threshold = im->threshold[j];
-        double flows = s->reach[j] * exp(-threshold / im->epsilon);
-        dropped += flows;
-        if (flows > most)
-            im->threshold[j] = threshold
-                               + im->epsilon * (log(flows / most) + 2.0);
-    }
     im->background_before = before;
     *error = moved_mass(s, before, im->new_single, im->new_several) / n;
     *error = s->power1 == 0.0 ? 0.0 : *error;
-    if (!were_faint)
-        im->faint_reach = INFINITY;
-    return dropped <= NEGLIGIBLE && were_faint;
+    return check(im, p);
 }
 
 /* ---- the result ------------------------------------------------------------ */
@@ -613,10 +637,12 @@ VECTORIZED static void fill_gains(const image *im, const float *restrict mass)
     }
 }
 
-static void finish(
-    image *im, const sparse_problem *p, int64_t index, found_pair *found
-)
+/* Writes the result; returns nonzero if there is no memory for it. */
+static int finish(image *im, const sparse_problem *p, int64_t index)
 {
+    found_pair *found = weigh(im, p->least_mass, p->num_pairs + index);
+    if (!found)
+        return 1;
     float *background = p->background + index * im->N;
     double *potential = p->pred_potential + index * im->N;
     double *gt_potential = p->gt_potential + index * p->num_columns;
@@ -628,6 +654,7 @@ static void finish(
     for (int64_t j = 0; j <= im->M; j++)
         gt_potential[im->column[j]] = im->epsilon * im->s.log_v[j];
     p->found[index] = found;
+    return 0;
 }
 
 /* Solves an image; finds nothing if it is for another solver. Returns nonzero if
@@ -656,20 +683,15 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
         fill_gains(im, pred_mass);
     for (int64_t j = 0; j < im->M; j++)
         im->threshold[j] = (float)(im->first_reach * im->epsilon);
-    for (int tries = 0; tries < MOST_TRIES; tries++) {
+    outcome found = AGAIN;
+    for (int tries = 0; found == AGAIN && tries < MOST_TRIES; tries++) {
         if (!find_pairs(im, p, index))
             return 0;
         int failed = make_system(im);
-        if (!failed && iterate(im, p, p->marginal_error + index)) {
-            int64_t count;
-            found_pair *found = weigh(im, p->least_mass, &count);
-            if (found) {
-                finish(im, p, index, found);
-                p->num_pairs[index] = count;
-            }
-            free_system(im);
-            return !found;
-        }
+        if (!failed)
+            found = iterate(im, p, p->marginal_error + index);
+        if (!failed && found == SOLVED)
+            failed = finish(im, p, index);
         free_system(im);
         if (failed)
             return 1;
