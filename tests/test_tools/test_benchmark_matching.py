@@ -1,17 +1,19 @@
 """The competitors solve the same problem, and every result is written."""
 
 import json
+import sys
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 from benchmarking import timing
 from benchmarking.algorithm import accuracy, scaling_algorithm
 from benchmarking.cases import WORKLOADS, draw_case
 from benchmarking.competitors import HUNGARIAN, OURS, SOLVERS, calls
-from benchmarking.memory import peak_memory
+from benchmarking.memory import peak_memory, process_peak
 from benchmarking.task import random_task
 from benchmarking.training_step import MATCHINGS, TrainingStep
 from helpers.tools import load_tool
@@ -44,9 +46,10 @@ def case(request, cases):
         ('detr', 6 * IMAGES, 100, (torch.inf, torch.inf)),
         ('deformable', 6 * IMAGES, 300, (torch.inf, torch.inf)),
         ('dino', 6 * IMAGES, 900, (torch.inf, torch.inf)),
+        ('retinanet', IMAGES, 200_700, (100.0, 0.01)),
     ],
 )
-def test_workloads_are_the_papers(name, problems, num_preds, taus, cases):
+def test_workloads_are_the_configs(name, problems, num_preds, taus, cases):
     task = cases[name].task
     assert task.problem.cost.shape[:2] == (problems, num_preds)
     assert (task.tau1, task.tau2) == taus
@@ -131,6 +134,13 @@ def test_who_is_not_installed_is_named_absent():
 )
 def test_peak_memory_is_exact(call, peak):
     assert peak_memory(call, CPU) == peak
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='asks /proc')
+def test_the_peak_of_the_process_counts_all_memory():
+    size = 64 * 2**20
+    grown = process_peak(lambda: np.ones(size, np.uint8).sum())
+    assert 0.99 * size < grown < 1.1 * size
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,7 @@ from mmdet_uot.inputs.match_batch import MatchBatch
 from mmdet_uot.ot import MatchingProblem
 
 from .competitors import Call
-from .configs import load_config
+from .configs import load_config, load_stock_config
 from .inputs import Inputs, anchor_inputs, query_inputs, sample_objects
 from .task import Task
 
@@ -31,6 +31,7 @@ WORKLOADS = {
     'detr': 'detr_ot',
     'deformable': 'deformable_detr_ot',
     'dino': 'dino_ot_coco',
+    'retinanet': 'retinanet_uot_cpu',
 }
 
 
@@ -41,7 +42,8 @@ class Case:
     Attributes:
         task (Task): The matching problem that our assigner makes of it.
         calls (dict[str, Callable]): Name -> costs and solve of the batch,
-            with our assigner first, then with mmdet's, image by image.
+            with our assigner first, then with mmdet's, image by image, and
+            in other ways.
     """
 
     task: Task
@@ -59,7 +61,8 @@ def draw_case(
     """Draws a batch of a workload.
 
     Anchors, costs and the number of queries, layers and classes are those of
-    the config; objects are those of Color Boxes.
+    the config, but for RetinaNet's anchors, which are mmdet's; objects are
+    those of Color Boxes.
 
     Args:
         workload (str): Name in ``WORKLOADS``.
@@ -80,6 +83,11 @@ def draw_case(
             f'workload must be one of {list(WORKLOADS)}, got {workload!r}'
         )
     model = load_config(WORKLOADS[workload]).model
+    if workload == 'retinanet':
+        stock = load_stock_config('_base_/models/retinanet_r50_fpn')
+        model.bbox_head.anchor_generator = (
+            stock.model.bbox_head.anchor_generator
+        )
     options = ColorBoxesOptions(seed=seed, max_objects=max_objects)
     objects = [
         sample_objects(options, index, device) for index in range(num_images)
@@ -125,7 +133,7 @@ def _case(config: ConfigDict, inputs: Inputs) -> Case:
     for name, (rival, preds) in inputs.rivals.items():
         assign = TASK_UTILS.build(rival).assign
         calls[f'{name}, by image'] = partial(_by_image, assign, preds, inputs)
-    return Case(task, calls)
+    return Case(task, {**calls, **inputs.calls})
 
 
 def _by_image(

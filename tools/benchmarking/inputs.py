@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from mmdet.registry import TASK_UTILS
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -34,6 +36,9 @@ __all__ = [
     'sample_objects',
 ]
 
+# Width and height of an image, where the anchors do not say.
+_IMAGE_SIZE = (1333, 800)
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -46,6 +51,8 @@ class Inputs:
             the predictions that it takes, per image (and layer).
         gts (Sequence[InstanceData]): Of each of these predictions.
         metas (Sequence[dict]): Of each of these predictions.
+        calls (dict[str, Callable]): Name -> another way from boxes to pairs.
+            Defaults to none.
     """
 
     match: Callable[[UOTAssigner], TransportPlan]
@@ -53,6 +60,7 @@ class Inputs:
     rivals: dict[str, tuple[dict, Sequence[InstanceData]]]
     gts: Sequence[InstanceData]
     metas: Sequence[dict]
+    calls: dict[str, Callable[[], object]] = field(default_factory=dict)
 
 
 def sample_objects(
@@ -80,7 +88,7 @@ def anchor_inputs(
     objects: Sequence[InstanceData],
     options: ColorBoxesOptions,
 ) -> Inputs:
-    """The anchors of SSD, the same in every image.
+    """The anchors of SSD or RetinaNet, the same in every image.
 
     SimOTAAssigner, which asks for boxes and scores of a model, gets the
     anchors and uniform scores.
@@ -94,8 +102,10 @@ def anchor_inputs(
         Inputs: N anchors per image.
     """
     generator = TASK_UTILS.build(model.bbox_head.anchor_generator)
-    side, strides = generator.input_size, generator.strides
-    sizes = [(math.ceil(side / h), math.ceil(side / w)) for w, h in strides]
+    strides = generator.strides
+    side = getattr(generator, 'input_size', None)
+    width, height = (side, side) if side else _IMAGE_SIZE
+    sizes = [(math.ceil(height / h), math.ceil(width / w)) for w, h in strides]
     device = objects[0].bboxes.device
     levels = generator.grid_priors(sizes, device=device)
     anchors = torch.cat(levels)
@@ -110,12 +120,15 @@ def anchor_inputs(
         bboxes=anchors,
         scores=scores.to(device),
     )
-    resize = side / anchors.new_tensor(options.image_size).repeat(2)
+    resize = anchors.new_tensor((width, height)) / anchors.new_tensor(
+        options.image_size
+    )
+    resize = resize.repeat(2)
     gts = [
         InstanceData(bboxes=image.bboxes * resize, labels=image.labels)
         for image in objects
     ]
-    metas = [dict(img_shape=(side, side))] * len(gts)
+    metas = [dict(img_shape=(height, width))] * len(gts)
     preds = [InstanceData(priors=anchors)] * len(gts)
     max_iou = load_config('ssd300_two_stage').model.train_cfg.assigner
     return Inputs(
@@ -130,6 +143,13 @@ def anchor_inputs(
         },
         gts=gts,
         metas=metas,
+        calls={
+            'bbox_overlaps + lapx, by image': partial(
+                _overlaps_and_lapx, anchors, gts
+            )
+        }
+        if find_spec('lap')
+        else {},
     )
 
 
@@ -201,6 +221,15 @@ def query_inputs(
         gts=list(objects) * layers,
         metas=metas * layers,
     )
+
+
+def _overlaps_and_lapx(
+    anchors: Tensor, gts: Sequence[InstanceData]
+) -> list[tuple]:
+    from lap import lapjvr
+
+    costs = (1 - bbox_overlaps(gt.bboxes, anchors) for gt in gts)
+    return [lapjvr(cost.cpu().numpy(), extend_cost=True) for cost in costs]
 
 
 def _rand(seed: int, *shape: int) -> Tensor:

@@ -1,9 +1,11 @@
-"""Peak memory of a call, to the byte."""
+"""Peak memory of a call: that of tensors to the byte, and the process's."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import sys
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -12,7 +14,7 @@ from tempfile import TemporaryDirectory
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ['peak_memory']
+__all__ = ['peak_memory', 'process_peak']
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
@@ -48,3 +50,30 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     moves.sort(key=lambda event: event['ts'])
     held = accumulate(event['args']['Bytes'] for event in moves)
     return max(held, default=0)
+
+
+def process_peak(call: Callable[[], object]) -> int | None:
+    """Bytes by which a process grows at most during a call.
+
+    What torch's allocator does not see is part of it: memory of libraries.
+
+    Args:
+        call (Callable): What to measure.
+
+    Returns:
+        int | None: The greatest resident memory, less that before; None
+        where the system does not tell.
+    """
+    if sys.platform != 'linux':
+        return None
+    ctypes.CDLL(None).malloc_trim(0)  # what is free already counts as new
+    before = _status('VmRSS')
+    Path('/proc/self/clear_refs').write_text('5')  # forgets the last peak
+    call()
+    return _status('VmHWM') - before
+
+
+def _status(key: str) -> int:
+    lines = Path('/proc/self/status').read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f'{key}:'))
+    return 1024 * int(line.split()[1])

@@ -13,7 +13,7 @@ from .cases import Case
 from .competitors import Call, calls
 from .growth import GrowthPoint
 from .losses import NUM_CLASSES, LossTime
-from .memory import peak_memory
+from .memory import peak_memory, process_peak
 from .timing import Clock, Time
 from .training_step import MATCHINGS, ONCE, Phase, step_ms
 
@@ -77,11 +77,14 @@ def report_case(
         f'{errors["as_printed"]:.1e}'
     )
     matrix = 4 * math.prod(size)
-    peak = peak_memory(next(iter(case.calls.values())), device)
+    ours = next(iter(case.calls.values()))
+    peak, grown = peak_memory(ours, device), process_peak(ours)
     print(
         f'  memory: costs + solve take at most {peak / matrix:.2f} x the '
         f'float32 cost matrix of {matrix / 2**20:.1f} MiB'
     )
+    if grown is not None:
+        print(f'  memory: the process grows by {grown / 2**20:.1f} MiB')
     return dict(
         size=size,
         epsilon=task.epsilon,
@@ -96,6 +99,7 @@ def report_case(
         },
         cost_matrix_bytes=matrix,
         peak_bytes=peak,
+        process_peak_bytes=grown,
     )
 
 
