@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .device import may_hold
+from .device import can_look
 from .plan import TransportPlan, hard_weights
 from .problem import MatchingProblem
 from .repeat import asked_counts, assign_repeatedly
@@ -48,16 +48,12 @@ def hungarian(problem: MatchingProblem) -> TransportPlan:
     background = problem.cost[..., -1:]
     price = problem.cost[..., :-1]
     excluded = price.isinf() if problem.bounds.excludes else None
-    if may_hold(background != background[:, :1]):
+    if _may_vary(background):
         background = (background - background[:, :1]).mT.double()
         price = (price.mT.double() - background).mT
     if excluded is not None:
         price = _forbid(price, excluded)
-    pairs = assign_repeatedly(
-        price,
-        problem.pred_mass > 0,
-        asked_counts(problem.pred_mass, problem.gt_mass),
-    )
+    pairs = assign_repeatedly(price, problem.pred_mass, _asked_counts(problem))
     if excluded is not None:
         allowed = ~excluded[pairs]
         pairs = pairs[0][allowed], pairs[1][allowed], pairs[2][allowed]
@@ -160,6 +156,21 @@ def check_corner(tau1: float, tau2: float) -> None:
             f'epsilon=0 with tau1={tau1}, tau2={tau2} has no exact matcher; '
             f'use one of (tau1, tau2) = {list(EXACT_CORNERS)}, or epsilon > 0'
         )
+
+
+def _asked_counts(problem: MatchingProblem) -> Tensor:
+    """(B, M) int64, how many predictions each ground truth asks for."""
+    if problem.bounds.one_each:
+        return problem.gt_mass[:, :-1].sign().long()
+    return asked_counts(problem.pred_mass, problem.gt_mass)
+
+
+def _may_vary(background: Tensor) -> bool:
+    """Tells whether a cost (B, N, 1) may not be one number per image."""
+    if not can_look(background):
+        return True
+    rows = background.numpy()  # It compares several times as fast as torch.
+    return bool((rows != rows[:, :1]).any())
 
 
 def _forbid(price: Tensor, excluded: Tensor) -> Tensor:

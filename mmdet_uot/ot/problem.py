@@ -31,6 +31,7 @@ class Bounds(NamedTuple):
             mass.
         excludes (bool): A cost of infinity excludes a pair: it gets no mass,
             exactly. Every row and column with mass has another entry.
+        one_each (bool): No ground truth asks for more than one prediction.
     """
 
     max_cost: float = math.inf
@@ -38,6 +39,7 @@ class Bounds(NamedTuple):
     finite_padding: bool = False
     num_preds: tuple[int, ...] | None = None
     excludes: bool = False
+    one_each: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,6 +337,7 @@ class MatchingProblem:
                 finite_padding=True,
                 num_preds=None if num_preds is None else tuple(num_preds),
                 excludes=num_candidates is not None,
+                one_each=not isinstance(asked, Tensor) and asked <= 1,
             ),
             gt_range=gt_range,
         )

@@ -24,10 +24,11 @@ def asked_counts(pred_mass: Tensor, gt_mass: Tensor) -> Tensor:
     Returns:
         Tensor: (B, M) int64.
     """
-    num_preds = (pred_mass > 0).sum(1, keepdim=True)
-    counts = (num_preds * gt_mass[:, :-1] - _ROUNDING).ceil()
+    wanted = gt_mass[:, :-1]
+    num_preds = pred_mass.sign().sum(1, keepdim=True)
+    counts = (num_preds * wanted - _ROUNDING).ceil()
     # A fraction of one prediction asks for one all the same.
-    return counts.clamp(min=1).where(gt_mass[:, :-1] > 0, 0).long()
+    return torch.maximum(counts, wanted.sign()).long()
 
 
 def assign_repeatedly(
@@ -37,7 +38,7 @@ def assign_repeatedly(
 
     Args:
         price (Tensor): (B, N, M), see :func:`assign_one_to_one`.
-        pred_live (Tensor): (B, N) bool, False for padding.
+        pred_live (Tensor): (B, N), True or positive, zero for padding.
         counts (Tensor): (B, M) int64, how many predictions each takes.
 
     Returns:
@@ -46,7 +47,7 @@ def assign_repeatedly(
     """
     most = int(counts.max()) if counts.numel() else 1
     if most <= 1:
-        return assign_one_to_one(price, pred_live, counts > 0)
+        return assign_one_to_one(price, pred_live, counts)
     copies = torch.arange(most, device=counts.device)
     image, prediction, column = assign_one_to_one(
         # Column by column in memory, as prices are.

@@ -75,7 +75,7 @@ class SparsePlan(TransportPlan):
             SparsePlan: In the dtype of the masses.
         """
         image, prediction, _ = pairs
-        background = (pred_mass > 0).to(pred_mass.dtype)
+        background = pred_mass.sign()
         taken = prediction.add(image, alpha=pred_mass.shape[1])
         background.view(-1).index_fill_(0, taken, 0.0)
         mass = background.new_ones(len(image))

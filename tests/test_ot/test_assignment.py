@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from mmdet_uot.ot import MatchingProblem, hungarian
+from mmdet_uot.ot import MatchingProblem, assignment, hungarian
 
 
 def draw(kind, shape, seed):
@@ -64,3 +64,38 @@ def test_predictions_that_take_no_part():
         assert torch.equal(
             matched[index][live], expected.best_ground_truth()[0]
         )
+
+
+@pytest.mark.parametrize('solver', ['installed', 'scipy'])
+def test_ground_truths_that_take_no_part(solver, monkeypatch):
+    """Before and between the others."""
+    if solver == 'scipy':
+        monkeypatch.setattr(
+            assignment, '_solver', assignment._solver.__wrapped__
+        )
+        monkeypatch.setattr(assignment, 'find_spec', lambda name: None)
+    cost = torch.rand(2, 9, 5, generator=torch.Generator().manual_seed(0))
+    takes_part = torch.ones(2, 5, dtype=torch.bool)
+    takes_part[0, ::2] = False
+    matched = hungarian(
+        MatchingProblem.from_padded(cost, takes_part, 0.5)
+    ).best_ground_truth()
+    for index in range(2):
+        (live,) = takes_part[index].nonzero(as_tuple=True)
+        rows, columns = linear_sum_assignment(cost[index][:, live])
+        expected = torch.full((9,), -1)
+        expected[rows] = live[columns]
+        assert torch.equal(matched[index], expected)
+
+
+@pytest.mark.parametrize('asked', [1.0, 2.0])
+def test_what_is_known_of_the_masses_changes_no_pair(asked):
+    cost = torch.rand(3, 12, 5, generator=torch.Generator().manual_seed(0))
+    gt_valid = torch.arange(4) < torch.tensor([[4], [0], [2]])
+    pred_valid = torch.ones(3, 12, dtype=torch.bool)
+    known = MatchingProblem.from_masks(cost, gt_valid, pred_valid, asked=asked)
+    unknown = MatchingProblem(known.cost, known.pred_mass, known.gt_mass)
+    pairs = hungarian(known).pairs(), hungarian(unknown).pairs()
+    assert len(pairs[0].image) == 6 * asked
+    for found, expected in zip(*pairs):
+        assert torch.equal(found, expected)
