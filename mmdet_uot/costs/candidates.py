@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Callable
 
+import torch
+from mmdet.models.task_modules.assigners.match_cost import IoUCost
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 from .._options import check_choice
 from ..inputs.match_batch import MatchBatch
-from .pairs import overlaps
+from .exclusion import near_points
+from .whole_batch import add_cost
 
 __all__ = [
     'AnyCandidate',
@@ -25,6 +28,7 @@ __all__ = [
 Candidates = Callable[[MatchBatch], Tensor]
 
 _PRIORS = ('points', 'boxes')
+_IOU = IoUCost(iou_mode='iou', weight=-1.0)
 
 
 class _ByPriors:
@@ -45,13 +49,12 @@ class _ByPriors:
         """Whether the priors are boxes."""
         return (batch.prior_kind or self.priors) == 'boxes'
 
-    def points(self, batch: MatchBatch) -> tuple[Tensor, Tensor]:
-        """(B, 1, N) coordinates x and y."""
-        x, y = batch.priors[..., :2].unsqueeze(1).unbind(-1)
+    def points(self, batch: MatchBatch) -> Tensor:
+        """(B, N, 2) coordinates x and y."""
+        points = batch.priors[..., :2]
         if self.are_boxes(batch):
-            right, bottom = batch.priors[..., 2:4].unsqueeze(1).unbind(-1)
-            x, y = (x + right) / 2, (y + bottom) / 2
-        return x, y
+            points = (points + batch.priors[..., 2:4]) / 2
+        return points
 
 
 @TASK_UTILS.register_module()
@@ -78,16 +81,9 @@ class InsideBox(_ByPriors):
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        x, y = self.points(batch)
-        left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
-        inside = x > left + self.margin
-        inside &= y > top + self.margin
-        inside &= x < right - self.margin
-        inside &= y < bottom - self.margin
-        if self.of_any:
-            inside &= batch.gt_valid().unsqueeze(2)
-            inside = inside.any(1, keepdim=True).expand_as(inside)
-        return inside
+        low, high = batch.gt_boxes.split(2, -1)
+        bounds = torch.cat((low + self.margin, high - self.margin), dim=-1)
+        return near_points(batch, self.points(batch), 0.0, bounds, self.of_any)
 
 
 @TASK_UTILS.register_module()
@@ -115,22 +111,20 @@ class CenterRegion(_ByPriors):
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        x, y = self.points(batch)
         reach = batch.prior_strides
         if not self.are_boxes(batch):
             reach = batch.priors[..., 2:4]
         elif reach is None:
             left_top, right_bottom = batch.priors[..., :4].split(2, -1)
             reach = (right_bottom - left_top) / self.sides
-        reach = reach.unsqueeze(1)
-        reach_x, reach_y = (self.radius * reach).unbind(-1)
-        left, top, right, bottom = batch.gt_boxes.unsqueeze(2).unbind(-1)
-        center_x, center_y = (left + right) / 2, (top + bottom) / 2
-        near = center_x > x - reach_x
-        near &= center_x < x + reach_x
-        near &= center_y > y - reach_y
-        near &= center_y < y + reach_y
-        return near
+        low, high = batch.gt_boxes.split(2, -1)
+        center = (low + high) / 2
+        return near_points(
+            batch,
+            self.points(batch),
+            self.radius * reach,
+            torch.cat((center, center), dim=-1),
+        )
 
 
 @TASK_UTILS.register_module()
@@ -146,7 +140,10 @@ class IoUAbove:
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        return overlaps(batch, 'iou') > self.threshold
+        B, N, columns = batch.shape
+        ious = torch.zeros((B, columns - 1, N), device=batch.device)
+        add_cost(_IOU, batch, batch.gt_valid(), ious)
+        return ious > self.threshold
 
 
 @TASK_UTILS.register_module()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, Union
@@ -24,6 +23,7 @@ from ..ot import may_hold
 from .bad_costs import BAD_COSTS, describe_problem
 from .candidates import build_candidates
 from .class_losses import BatchedBackgroundCost
+from .exclusion import exclude
 from .scale import FARTHEST, GreatestScale, UnitScale
 from .whole_batch import add_cost, batched_cost
 
@@ -226,12 +226,9 @@ class MatchingCost:
             max_cost = max(max_cost, FARTHEST)
         num_candidates = None
         if self.candidates is not None:
-            left_out = self.candidates(batch).logical_not()
-            left_out &= gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
-            num_candidates = pred_valid.sum(1, True) - left_out.sum(2)
+            allowed = self.candidates(batch)
+            num_candidates = exclude(cost, allowed, gt_valid, pred_valid)
             gt_valid &= num_candidates > 0
-            left_out &= gt_valid.unsqueeze(2)
-            cost.masked_fill_(left_out, math.inf)
         return Costs(
             rows.mT,
             gt_valid,

@@ -20,10 +20,10 @@ typedef int32_t flags __attribute__((vector_size(4 * LANES)));
     ((lanes)((((a) < (b)) & (flags)(a)) | (~((a) < (b)) & (flags)(b))))
 
 /* Whether a flag is set. */
-static inline int any(const flags f)
+static inline int any(const flags *f)
 {
     uint64_t of_two[LANES / 2], all = 0;
-    memcpy(of_two, &f, sizeof f);
+    memcpy(of_two, f, sizeof *f);
     for (int i = 0; i < LANES / 2; i++)
         all |= of_two[i];
     return all != 0;

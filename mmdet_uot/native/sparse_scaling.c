@@ -143,12 +143,14 @@ VECTORIZED static float scan(
                                   : INFINITY;
         lanes low = LOWER(LOWER(part[0], part[1]), LOWER(part[2], part[3]));
         least = LOWER(low, least);
-        if (!any(low < threshold))
+        flags below = low < threshold;
+        if (!any(&below))
             continue;
         if (n + BLOCK > capacity)
             return -INFINITY;
         for (int64_t first = 0; first < length; first += LANES) {
-            if (!any(part[first / LANES] < threshold))
+            below = part[first / LANES] < threshold;
+            if (!any(&below))
                 continue;
             int64_t end = first + LANES < length ? first + LANES : length;
             for (int64_t i = first; i < end; i++) {

@@ -10,6 +10,8 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import bbox_overlaps
 
 from mmdet_uot.assigners import UOTAssigner
+from mmdet_uot.costs import exclusion
+from mmdet_uot.costs.matching_cost import MatchingCost
 from mmdet_uot.inputs.from_instances import InstanceBatch
 
 IN_BOX = dict(type='InsideBox')
@@ -118,3 +120,33 @@ def test_wrong_candidates_are_named(option):
     message = re.escape("dict(type='InsideBox'), or a sequence of them, got")
     with pytest.raises(TypeError, match=message):
         UOTAssigner(candidates=option)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize(
+    'candidates',
+    [
+        dict(IN_BOX, margin=3.0),
+        dict(IN_BOX, of_any=True),
+        IN_CENTER,
+        [IN_BOX, dict(type='IoUAbove', threshold=0.3)],
+    ],
+)
+def test_the_library_excludes_the_same_pairs(candidates, seed, monkeypatch):
+    images = [grid_image('yolox', seed=3 * seed + i) for i in range(3)]
+    preds, gts = (list(instances) for instances in zip(*images))
+    gts[1] = gts[1][:0]
+    gts[2].bboxes[0, 2:] = gts[2].bboxes[0, :2]
+    cost = MatchingCost(candidates=candidates)
+
+    def costs():
+        batch = InstanceBatch(preds, gts, None)
+        return cost(batch, [None] * 3, exact=False)
+
+    found = costs()
+    monkeypatch.setattr(exclusion, 'can_read', lambda *_: False)
+    expected = costs()
+    assert torch.equal(found.cost, expected.cost)
+    assert torch.equal(found.num_candidates, expected.num_candidates)
+    assert torch.equal(found.gt_valid, expected.gt_valid)
+    assert found.cost.isinf().any()

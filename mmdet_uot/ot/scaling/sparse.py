@@ -20,7 +20,7 @@ __all__ = ['accepts', 'solve', 'solve_overlaps']
 _LEAST_MASS = 1e-10
 
 # With a greater share of pairs a matrix is faster.
-_MOST_PAIRS = 0.25
+_MOST_PAIRS = 0.1
 
 
 class _Problem(ctypes.Structure):
