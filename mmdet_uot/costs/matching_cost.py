@@ -229,7 +229,8 @@ class MatchingCost:
             left_out = self.candidates(batch).logical_not()
             left_out &= gt_valid.unsqueeze(2) & pred_valid.unsqueeze(1)
             num_candidates = pred_valid.sum(1, True) - left_out.sum(2)
-            gt_valid &= num_candidates > 0
+            # That of the batch stays: it is asked again.
+            gt_valid = gt_valid & (num_candidates > 0)
             left_out &= gt_valid.unsqueeze(2)
             cost.masked_fill_(left_out, math.inf)
         return Costs(
