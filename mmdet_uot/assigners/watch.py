@@ -100,13 +100,10 @@ def _count(
     batch: MatchBatch, plan: TransportPlan, entry: int, closest: Tensor
 ) -> Tensor:
     """(2 K + 6,) float64 sums; those of the closest costs of one entry."""
-    # Where no prediction takes part, nothing can be matched.
-    takes_part = (plan.pred_mass > 0).any(1, keepdim=True)
-    asked = plan.gt_mass[:, :-1] * takes_part
-    there = asked > 0
-    num_preds = (plan.pred_mass > 0).sum(1, keepdim=True)
+    least, greatest = plan.gt_asked[..., :-1]
+    there = greatest > 0
     received = plan.gt_marginal[:, :-1]
-    starves = there & (received < _LEAST_SHARE * num_preds * asked)
+    starves = there & (received < _LEAST_SHARE * least)
     side = _sides(batch, there)
     ends = [low <= side for low in (0.0, *_SIDES[:-1])]
     classes = torch.stack(
@@ -114,7 +111,7 @@ def _count(
     )
     hungry = starves[entry, : len(closest)]
     sums = (
-        torch.ones_like(takes_part).sum(),
+        torch.ones_like(plan.pred_mass[:, :1]).sum(),
         (~there.any(1)).sum(),
         received.sum(),
         (side * starves).sum(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 from mmdet.models.task_modules.assigners.match_cost import IoUCost
@@ -16,12 +16,14 @@ from .exclusion import near_points
 from .whole_batch import add_cost
 
 __all__ = [
+    'AllCandidates',
     'AnyCandidate',
     'Candidates',
     'CenterRegion',
     'IoUAbove',
     'InsideBox',
     'build_candidates',
+    'name_of',
 ]
 
 # (B, M, N) bool of a batch; what the padding holds does not matter.
@@ -157,6 +159,9 @@ class AnyCandidate:
     def __init__(self, *, rules: Sequence[dict]) -> None:
         self.rules: list[Candidates] = [TASK_UTILS.build(x) for x in rules]
 
+    def __str__(self) -> str:
+        return ' or '.join(map(name_of, self.rules))
+
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
         first, *others = (rule(batch) for rule in self.rules)
@@ -165,9 +170,32 @@ class AnyCandidate:
         return first
 
 
+class AllCandidates:
+    """Every one of several rules holds.
+
+    Args:
+        rules (Sequence[Candidates]): At least one.
+    """
+
+    def __init__(self, rules: Sequence[Candidates]) -> None:
+        self.rules = rules
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        first, *others = (rule(batch) for rule in self.rules)
+        for other in others:
+            first = first & other
+        return first
+
+
+def name_of(rule: Candidates) -> str:
+    """What a rule is called where it is told of."""
+    return str(rule) if isinstance(rule, AnyCandidate) else type(rule).__name__
+
+
 def build_candidates(
     option: dict | Sequence[dict] | None,
-) -> Candidates | None:
+) -> AllCandidates | None:
     """One rule from the config of one, or of several that must all hold.
 
     Raises:
@@ -183,12 +211,4 @@ def build_candidates(
             'candidates must be the config of a rule, such as '
             f"dict(type='InsideBox'), or a sequence of them, got {option!r}"
         )
-    rules: list[Any] = [TASK_UTILS.build(config) for config in configs]
-
-    def all_hold(batch: MatchBatch) -> Tensor:
-        first, *others = (rule(batch) for rule in rules)
-        for other in others:
-            first = first & other
-        return first
-
-    return all_hold
+    return AllCandidates([TASK_UTILS.build(config) for config in configs])

@@ -228,7 +228,8 @@ class MatchingCost:
         if self.candidates is not None:
             allowed = self.candidates(batch)
             num_candidates = exclude(cost, allowed, gt_valid, pred_valid)
-            gt_valid &= num_candidates > 0
+            # That of the batch stays: it is asked again.
+            gt_valid = gt_valid & (num_candidates > 0)
         return Costs(
             rows.mT,
             gt_valid,

@@ -47,7 +47,7 @@ def suggest(survey: Survey, model: nn.Module) -> list[dict[str, Any]]:
 
     Returns:
         list[dict]: The fields of :class:`NewAnchor`; empty where anchors are
-        not matched by IoU alone.
+        not matched by IoU alone, as where some are excluded.
     """
     head, assigner, needed = anchor_head(model), survey.assigner, 0.5
     if head is None or not survey.shapes:
@@ -56,8 +56,11 @@ def suggest(survey: Survey, model: nn.Module) -> list[dict[str, Any]]:
         background = assigner.cost.background_cost
         if not has_iou_alone(assigner.cost) or isinstance(background, Tensor):
             return []
+        if assigner.cost.candidates is not None:
+            return []
         needed = 1 - background
-    little = (survey.joined('asked') > 0) & ~survey.joined('served').bool()
+    takes_part = survey.joined('takes_part').bool()
+    little = takes_part & ~survey.joined('served').bool()
     boxes = survey.joined('boxes').reshape(-1, 4)[little]
     shape = next(iter(survey.shapes))
     firsts = [level[0] for level in anchor_levels(model, shape)]

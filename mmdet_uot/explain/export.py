@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from ..costs.whole_batch import batched_cost
 from ..matched_images.record import record_last
-from ..ot import ScalingSolver
+from ..ot import MatchingProblem, ScalingSolver
 from ..visualization.pixels import to_picture
 from .anchors import anchor_levels, levels_of, padded_shape
-from .question import Question
+from .question import Answer, Question
 from .reasons import explain_objects
 
 __all__ = ['ask_model', 'export_image', 'numbers_of']
@@ -106,10 +106,8 @@ def numbers_of(question: Question) -> dict[str, Any] | None:
         return None
     assigner = question.assigner
     solver, mass = assigner.solver, assigner.mass
-    if (
-        not isinstance(solver, ScalingSolver)
-        or (solver.epsilon_rule == 'support' and solver.epsilon is None)
-        or mass.has_range
+    if not isinstance(solver, ScalingSolver) or (
+        solver.epsilon_rule == 'support' and solver.epsilon is None
     ):
         return None
     found = solver.numbers(question.problem, mass.tau1, mass.tau2)
@@ -129,9 +127,13 @@ def _best(question: Question, count: int) -> Tensor:
     """(M, K) int64 the most promising predictions, the best first."""
     if question.is_ours:
         problem = question.problem
-        out = problem.pred_mass[0] == 0
-        cost = problem.cost[0, :, :-1].mT.masked_fill(out, math.inf)
-        count = min(count, int((~out).sum()))
+        live = problem.pred_mass[0] > 0
+        count = min(count, int(live.sum()))
+        cost = problem.finite_cost[0, :, :-1].mT.double()
+        # What is excluded comes last, the closest first.
+        last = cost.max() + 2 - question.ious if cost.numel() else cost
+        cost = cost.where(question.candidates, last)
+        cost = cost.masked_fill(~live, math.inf)
     else:
         cost = -question.ious
         count = min(count, cost.shape[1])
@@ -168,9 +170,11 @@ def _objects(
     fields = dict(
         label=[_label(classes, label) for label in labels.tolist()],
         box=_rounded(batch.gt_boxes[0], 1),
-        asked=_rounded(answer.asked, 3),
+        asked=_rounded(answer.asked[0], 3),
+        atMost=_at_most(answer),
         got=_rounded(answer.got, 3),
         served=answer.served.tolist(),
+        tooMuch=answer.too_much.tolist(),
         text=[reason.text for reason in reasons],
         setting=[_setting(reason.setting) for reason in reasons],
         best=_listed(question, listed, levels),
@@ -178,6 +182,13 @@ def _objects(
     if answer.counts is not None:
         fields['count'] = answer.counts.tolist()
     return [dict(zip(fields, values)) for values in zip(*fields.values())]
+
+
+def _at_most(answer: Answer) -> list[float | str | None]:
+    """The greatest masses of ranges; None where one mass is asked for."""
+    if answer.plan.gt_range is None:
+        return [None] * len(answer.got)
+    return list(map(_plain, _rounded(answer.asked[1], 3)))
 
 
 def _listed(
@@ -196,10 +207,16 @@ def _listed(
     if levels is not None:
         fields['level'] = levels[listed].tolist()
     if question.is_ours:
-        cost = question.problem.cost[0][listed, objects]
+        cost = question.problem.finite_cost[0][listed, objects]
+        costs = question.candidates.gather(1, listed)
+        costs &= question.answer.takes_part.unsqueeze(1)
         fields['cost'] = [
-            [None if math.isinf(value) else value for value in row]
-            for row in _rounded(cost, 4)
+            [value if has_cost else None for value, has_cost in zip(*rows)]
+            for rows in zip(_rounded(cost, 4), costs.tolist())
+        ]
+        fields['excluded'] = [
+            [question.excluding(j, i) or None for i in row]
+            for j, row in enumerate(listed.tolist())
         ]
     terms = {
         name: _rounded(term.gather(1, listed), 3)
@@ -282,7 +299,14 @@ def _problem(
         rowMass=[1 / max(N, 1)] * len(counts),
         rowCount=counts,
         columnMass=problem.gt_mass[0].tolist(),
+        columnRange=_range(problem),
     )
+
+
+def _range(problem: MatchingProblem) -> list[list[float | str]] | None:
+    if problem.gt_range is None:
+        return None
+    return [list(map(_plain, end)) for end in problem.gt_range[:, 0].tolist()]
 
 
 def _rest(cost: Tensor, out: Tensor, count: int, epsilon: float) -> Tensor:

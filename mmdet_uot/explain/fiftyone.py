@@ -11,7 +11,8 @@ def export_to_fiftyone(name: str, images: list[tuple[dict, str]]) -> Any:
     """Writes what objects get into a FiftyOne data set.
 
     Its samples have ``ground_truth`` detections with the fields
-    ``mass_asked``, ``mass``, ``served``, ``reason`` and ``best_iou``.
+    ``mass_asked``, ``mass_at_most`` (None without an upper end), ``mass``,
+    ``served``, ``reason`` and ``best_iou``.
 
     Args:
         name (str): Of the data set, which must be a new one.
@@ -61,6 +62,7 @@ def _detection(fiftyone: Any, page: dict, entry: dict) -> Any:
             (bottom - top) / height,
         ],
         mass_asked=entry['asked'],
+        mass_at_most=None if entry['atMost'] == 'inf' else entry['atMost'],
         mass=entry['got'],
         served=entry['served'],
         reason=entry['text'],

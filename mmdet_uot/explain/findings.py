@@ -31,11 +31,14 @@ def summarize(survey: Survey, classes: tuple[str, ...]) -> dict[str, Any]:
 
     Returns:
         dict: Plain lists and numbers. Objects with ``little`` get less than
-        0.9 of the mass that they ask for, or no prediction where the head
-        knows no plans; those without area take no part.
+        0.9 of the mass that they ask for, the least of a range, or no
+        prediction where the head knows no plans. ``too_much`` counts those
+        beyond their range, None without one. Those without area, and those of
+        which rules exclude every prediction, take no part.
     """
     asked, got = survey.joined('asked'), survey.joined('got')
-    takes_part = asked > 0
+    takes_part = survey.joined('takes_part').bool()
+    excluded = survey.joined('excluded').bool()
     little = takes_part & ~survey.joined('served').bool()
     boxes = survey.joined('boxes').reshape(-1, 4)
     side = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt()
@@ -46,8 +49,10 @@ def summarize(survey: Survey, classes: tuple[str, ...]) -> dict[str, Any]:
     return dict(
         images=survey.images,
         objects=len(asked),
-        without_area=int((~takes_part).sum()),
+        without_area=int((~takes_part & ~excluded).sum()),
+        excluded=int(excluded.sum()),
         little=int(little.sum()),
+        too_much=_too_much(survey),
         background_cost=_background(survey),
         mean_mass=got[takes_part].mean().item() if takes_part.any() else 0.0,
         by_side=_classes(_SIDES, side[takes_part], little[takes_part]),
@@ -65,6 +70,13 @@ def summarize(survey: Survey, classes: tuple[str, ...]) -> dict[str, Any]:
             for value in values
         ],
     )
+
+
+def _too_much(survey: Survey) -> int | None:
+    assigner = survey.assigner
+    if not isinstance(assigner, PlanAssigner) or not assigner.mass.has_range:
+        return None
+    return int(survey.joined('too_much').sum())
 
 
 def _background(survey: Survey) -> float | None:
@@ -116,9 +128,16 @@ def as_lines(found: dict[str, Any]) -> list[str]:
     """
     lines = [
         f'{found["images"]:,} images, {found["objects"]:,} objects, '
-        f'{found["without_area"]:,} of them without area; the others get '
-        f'{found["mean_mass"]:.2f} on average',
+        f'{found["without_area"]:,} of them without area'
+        + _excluded(found)
+        + f'; the others get {found["mean_mass"]:.2f} on average',
         f'{_share(found["little"], found)} get too little',
+    ]
+    if found['too_much'] is not None:
+        lines.append(
+            f'{_share(found["too_much"], found)} get more than their range'
+        )
+    lines += [
         '',
         f'{"side, pixels":24}{"objects":>10}{"too little":>12}',
     ]
@@ -145,6 +164,12 @@ def as_lines(found: dict[str, Any]) -> list[str]:
         ]
     lines += _anchor_lines(found.get('anchors', []))
     return lines
+
+
+def _excluded(found: dict[str, Any]) -> str:
+    if not found['excluded']:
+        return ''
+    return f', {found["excluded"]:,} with all predictions excluded'
 
 
 def _anchor_lines(anchors: list[dict[str, Any]]) -> list[str]:
@@ -186,8 +211,13 @@ def _range(row: dict[str, Any]) -> str:
 
 
 def _share(part: int, found: dict[str, Any]) -> str:
-    there = found['objects'] - found['without_area']
-    return f'{part:,} ({part / max(there, 1):.1%})'
+    return f'{part:,} ({part / _there(found):.1%})'
+
+
+def _there(found: dict[str, Any]) -> int:
+    """How many take part, 1 if none does."""
+    idle = found['without_area'] + found['excluded']
+    return max(found['objects'] - idle, 1)
 
 
 def draw(found: dict[str, Any], title: str) -> Figure:
@@ -222,7 +252,7 @@ def draw(found: dict[str, Any], title: str) -> Figure:
             for row in found['levels']
         ], _BLUE)  # fmt: skip
     else:
-        there = max(found['objects'] - found['without_area'], 1)
+        there = _there(found)
         _bars(axes[1, 0], 'predictions per object', [
             (_range(row), row['objects'] / there, row['objects'])
             for row in found['sharing']
@@ -265,7 +295,7 @@ def _draw_background(axes: Axes, found: dict[str, Any]) -> None:
         axes.text(0.5, 0.5, 'no value tried serves more', ha='center')
         axes.set_axis_off()
         return
-    there = max(found['objects'] - found['without_area'], 1)
+    there = _there(found)
     first = (found['background_cost'], found['little'])
     values = [first, *((x['background_cost'], x['little']) for x in rows)]
     axes.plot(

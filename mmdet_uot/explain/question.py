@@ -11,12 +11,20 @@ import torch
 from torch import Tensor
 
 from ..assigners import PlanAssigner
+from ..costs.candidates import name_of
 from ..inputs.bad_numbers import BadNumberLog
 from ..inputs.overlaps import pairwise_overlaps
 from ..matched_images.record import Record
 from ..ot import MatchingProblem, TransportPlan
 
-__all__ = ['ENOUGH', 'Answer', 'Question', 'with_setting']
+__all__ = [
+    'ENOUGH',
+    'Answer',
+    'Question',
+    'is_served',
+    'is_too_much',
+    'with_setting',
+]
 
 # An object is served with this share of the mass that it asks for.
 ENOUGH = 0.9
@@ -28,8 +36,9 @@ class Answer:
 
     Args:
         plan (TransportPlan): (1, N, M + 1) weights.
-        asked (Tensor): (M,) mass that objects ask for, 1 being that of a
-            prediction; 0 for those that take no part.
+        asked (Tensor): (2, M) least and greatest mass that objects ask for, 1
+            being that of a prediction; equal where they ask for one mass, 0
+            for those that take no part.
         counts (Tensor, optional): (M,) predictions that a head gets which
             knows no plans.
     """
@@ -46,9 +55,18 @@ class Answer:
     @cached_property
     def served(self) -> Tensor:
         """(M,) bool, whether that is enough."""
-        if self.counts is not None:
-            return self.counts > 0
-        return (self.asked > 0) & (self.got >= ENOUGH * self.asked)
+        got = self.got if self.counts is None else self.counts
+        return is_served(got, self.asked, self.counts is not None)
+
+    @property
+    def takes_part(self) -> Tensor:
+        """(M,) bool, whether an object asks for anything."""
+        return self.asked[1] > 0
+
+    @property
+    def too_much(self) -> Tensor:
+        """(M,) bool, whether that is beyond the range asked for."""
+        return is_too_much(self.plan)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +100,39 @@ class Question:
         return self._problem(with_setting(self.assigner))
 
     @cached_property
+    def excluded(self) -> list[tuple[str, Tensor]]:
+        """Rules for candidates, and the pairs (M, N) that each excludes."""
+        rules = self.assigner.cost.candidates if self.is_ours else None
+        if rules is None:
+            return []
+        batch = self.record.batch
+        return [(name_of(rule), ~rule(batch)[0]) for rule in rules.rules]
+
+    @cached_property
+    def candidates(self) -> Tensor:
+        """(M, N) bool, the pairs that may be matched; of our assigners."""
+        live = self.problem.pred_mass[0] > 0
+        allowed = live.expand(len(self.answer.got), -1)
+        for _, excluded in self.excluded:
+            allowed = allowed & ~excluded
+        return allowed
+
+    @property
+    def all_excluded(self) -> Tensor:
+        """(M,) bool, objects of which rules exclude every prediction."""
+        if not self.excluded:
+            return torch.zeros_like(self.answer.takes_part)
+        has_area = self.record.batch.gt_valid()[0]
+        live = bool((self.problem.pred_mass > 0).any())
+        return has_area & ~self.candidates.any(1) & live
+
+    def excluding(self, j: int, i: int) -> str:
+        """The rules that exclude prediction i from object j, in words."""
+        return ' and '.join(
+            name for name, excluded in self.excluded if excluded[j, i]
+        )
+
+    @cached_property
     def ious(self) -> Tensor:
         """(M, N) IoU of objects with predictions."""
         batch = self.record.batch
@@ -96,7 +147,7 @@ class Question:
         # Of a stock assigner the plan is its matches.
         plan = self.record.plan
         counts = plan.gt_marginal[0, :-1].round().long()
-        return Answer(plan, torch.ones_like(plan.gt_marginal[0, :-1]), counts)
+        return Answer(plan, torch.ones_like(plan.gt_asked[:, 0, :-1]), counts)
 
     def ask(self, **setting: Any) -> Answer:
         """What the objects would get.
@@ -114,18 +165,44 @@ class Question:
         assigner = with_setting(self.assigner, **setting)
         problem = self._problem(assigner) if setting else self.problem
         plan = assigner.solve(problem)
-        num_preds = problem.num_preds[0]
-        asked = problem.gt_mass[0, :-1] * num_preds
+        asked = plan.gt_asked[:, 0, :-1]
         if self.record.result is None:
             return Answer(plan, asked)
         indices = assigner.view.indices(plan, assigner.mass)[0]
-        counts = indices[indices >= 0].bincount(minlength=len(asked))
+        counts = indices[indices >= 0].bincount(minlength=asked.shape[1])
         return Answer(plan, asked, counts)
 
     def _problem(self, assigner: PlanAssigner) -> MatchingProblem:
         record = self.record
         with torch.no_grad():
             return assigner.problem(record.batch, record.ignored)
+
+
+def is_served(got: Tensor, asked: Tensor, is_hard: bool) -> Tensor:
+    """Whether objects get enough.
+
+    Args:
+        got (Tensor): (...) mass, or number of predictions in a hard view.
+        asked (Tensor): (2, ...) least and greatest mass asked for.
+        is_hard (bool): Whether it is a hard view, where one prediction
+            serves an object.
+
+    Returns:
+        Tensor: (...) bool, False for objects that take no part.
+    """
+    least, greatest = asked
+    needed = ENOUGH * least
+    if is_hard:
+        needed = needed.clamp(max=0.5)
+    return (greatest > 0) & (got >= needed)
+
+
+def is_too_much(plan: TransportPlan) -> Tensor:
+    """(B, M) bool, whether objects get more than the range they ask for."""
+    got = plan.gt_marginal[:, :-1]
+    if plan.gt_range is None:
+        return torch.zeros_like(got, dtype=torch.bool)
+    return ENOUGH * got > plan.gt_asked[1, :, :-1]
 
 
 def with_setting(assigner: PlanAssigner, **setting: Any) -> PlanAssigner:

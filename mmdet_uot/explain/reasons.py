@@ -61,25 +61,36 @@ def explain_objects(
     Returns:
         list[Reason]: Per object.
     """
-    served = question.answer.served.tolist()
+    answer = question.answer
+    served, too_much = answer.served.tolist(), answer.too_much.tolist()
     if not question.is_ours:
         return [_stock(question, j) for j in range(len(served))]
     ways = find_ways(question)
-    return [
-        Reason(_enough(question, j))
-        if good
-        else _little(question, j, ways, levels)
-        for j, good in enumerate(served)
-    ]
+
+    def explain(j: int) -> Reason:
+        if not answer.takes_part[j]:
+            return Reason(_idle(question, j))
+        if too_much[j]:
+            return _too_much(question, j, ways)
+        if served[j]:
+            return Reason(_enough(question, j))
+        return _little(question, j, ways, levels)
+
+    return [explain(j) for j in range(len(served))]
 
 
 def find_ways(question: Question) -> list[Way]:
-    """Tries settings until all objects are served, or none is left to try."""
-    hungry = (question.answer.asked > 0) & ~question.answer.served
-    if not bool(hungry.any()) or _is_large(question):
+    """Tries settings until all objects get what they ask for, if they do."""
+    answer = question.answer
+    hungry = answer.takes_part & ~answer.served
+    amiss = hungry | answer.too_much
+    if not bool(amiss.any()) or _is_large(question):
         return []
+    background, *firmer = _settings(question)
+    # A greater background cost takes no mass from objects.
     return [
-        _try(question, hungry, settings) for settings in _settings(question)
+        _try(question, hungry, background),
+        *(_try(question, amiss, settings) for settings in firmer),
     ]
 
 
@@ -88,29 +99,28 @@ def _is_large(question: Question) -> bool:
 
 
 def _try(
-    question: Question, hungry: Tensor, settings: Iterator[dict[str, Any]]
+    question: Question, amiss: Tensor, settings: Iterator[dict[str, Any]]
 ) -> Way:
-    way = Way([None] * len(hungry), [None] * len(hungry))
+    way = Way([None] * len(amiss), [None] * len(amiss))
     for setting in settings:
-        if not bool(hungry.any()):
+        if not bool(amiss.any()):
             break
         try:
             answer = question.ask(**setting)
         except ValueError:
             # A preset fixes it, or the matcher knows no such number.
             break
-        served = hungry & answer.served
-        for j in served.nonzero()[:, 0].tolist():
+        mended = amiss & answer.served & ~answer.too_much
+        for j in mended.nonzero()[:, 0].tolist():
             way.settings[j], way.answers[j] = setting, answer
-        hungry = hungry & ~served
+        amiss = amiss & ~mended
     return way
 
 
 def _settings(question: Question) -> list[Iterator[dict[str, Any]]]:
     cost, assigner = question.assigner.cost, question.assigner
     given = cost.background_cost
-    costs = question.problem.cost[0, :, :-1]
-    most = float(costs.masked_fill(costs.isinf(), 0.0).amax())
+    most = float(question.problem.finite_cost[0, :, :-1].amax())
     if isinstance(given, float):
         first = math.floor(given / _STEP + 1e-6) + 1
         last = math.ceil(max(most, given + 1) / _STEP)
@@ -149,27 +159,67 @@ def _enough(question: Question, j: int) -> str:
     answer = question.answer
     weights = answer.plan.foreground[0, :, j]
     many, most = int((weights > _SERVES).sum()), weights.max().item()
-    text = f'It gets {answer.got[j]:.2f} of {answer.asked[j]:.2f}'
-    text += (
-        f', more than {_SERVES} of each of {question.count(many)}.'
-        if many
-        else f', spread out: at most {most:.2g} from one.'
-    )
+    text = _got(answer, j)
+    if many:
+        text += f', more than {_SERVES} of each of {question.count(many)}'
+    elif most > 0:
+        text += f', spread out: at most {most:.2g} from one'
+    text += '.'
     if answer.counts is not None:
         text += f' The head gets {question.count(int(answer.counts[j]))}.'
     return text
+
+
+def _got(answer: Answer, j: int) -> str:
+    got = f'It gets {answer.got[j]:.2f}'
+    least, greatest = answer.asked[:, j].tolist()
+    if answer.plan.gt_range is None:
+        return f'{got} of {least:.2f}'
+    if greatest == math.inf:
+        return f'{got} (it asks for {least:.2f} or more)'
+    return f'{got} (it asks for {least:.2f} to {greatest:.2f})'
+
+
+def _idle(question: Question, j: int) -> str:
+    """Why an object takes no part."""
+    live = question.problem.pred_mass[0] > 0
+    if not bool(live.any()):
+        return 'No prediction takes part.'
+    if not question.record.batch.gt_valid()[0, j]:
+        return 'It takes no part: its box has no area or is no number.'
+    if not question.all_excluded[j]:
+        return 'It takes no part: it asks for no mass.'
+    many = question.count(int(live.sum()))
+    text = f'It takes no part: {_rules(question, j)} all {many}.'
+    closest = question.ious[j].masked_fill(~live, -1.0).amax().item()
+    return f'{text} The closest has IoU {closest:.2f}.'
+
+
+def _rules(question: Question, j: int) -> str:
+    """Who excludes all candidates of an object: one rule, or only several."""
+    live = question.problem.pred_mass[0] > 0
+    for name, excluded in question.excluded:
+        if bool((excluded[j] | ~live).all()):
+            return f'{name} excludes'
+    names = ' and '.join(name for name, _ in question.excluded)
+    return f'{names} together exclude'
+
+
+def _too_much(question: Question, j: int, ways: list[Way]) -> Reason:
+    text = f'{_got(question.answer, j)}: too much'
+    found = [way.settings[j] for way in ways if way.settings[j] is not None]
+    if not found:
+        return Reason(f'{text}.')
+    written = ', or if '.join(map(_written, found))
+    return Reason(f'{text}, but not if {written}.', found[0])
 
 
 def _little(
     question: Question, j: int, ways: list[Way], levels: Tensor | None
 ) -> Reason:
     answer = question.answer
-    if answer.asked[j] == 0:
-        if not bool((question.problem.pred_mass > 0).any()):
-            return Reason('No prediction takes part.')
-        return Reason('It takes no part: its box has no area or is no number.')
-    text = f'It gets {answer.got[j]:.2f} of {answer.asked[j]:.2f}: '
-    text += _cause(question, j) + '.'
+    text = f'{_got(answer, j)}: {_cause(question, j)}.'
+    text += _closer(question, j)
     found = [
         (way.settings[j], way.answers[j])
         for way in ways
@@ -195,7 +245,7 @@ def _cause(question: Question, j: int) -> str:
     cost = problem.cost[0, :, j].masked_fill(~live, math.inf)
     i = int(cost.argmin())
     least, background = cost[i].item(), problem.cost[0, i, -1].item()
-    many = question.count(int(live.sum()))
+    many = _choice(question, j)
     if least >= background:
         if has_iou_alone(question.assigner.cost):
             return (
@@ -221,6 +271,30 @@ def _cause(question: Question, j: int) -> str:
         f'it has {names}, the best by no more than '
         f'{background - least:.2f} (cost {least:.2f}, background '
         f'{background:.2g})'
+    )
+
+
+def _choice(question: Question, j: int) -> str:
+    """How many predictions an object may be matched to."""
+    many = question.count(int(question.candidates[j].sum()))
+    if not question.excluded:
+        return many
+    names = ' and '.join(name for name, _ in question.excluded)
+    return f'{many} that {names} allow{"s" * (len(question.excluded) == 1)}'
+
+
+def _closer(question: Question, j: int) -> str:
+    """Says that a prediction closer than all candidates is excluded."""
+    if not question.excluded:
+        return ''
+    live = question.problem.pred_mass[0] > 0
+    ious = question.ious[j].masked_fill(~live, -1.0)
+    closest = int(ious.argmax())
+    if ious[closest] <= ious[question.candidates[j]].max():
+        return ''
+    return (
+        f' {question.excluding(j, closest)} excludes a closer one, IoU '
+        f'{ious[closest]:.2f}.'
     )
 
 

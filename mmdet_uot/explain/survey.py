@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.task_modules.assigners import BaseAssigner
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..assigners import PlanAssigner, match_batch
 from ..heads.grid_anchors import GridAnchors
+from ..inputs.from_instances import InstanceBatch
 from ..inputs.ground_truths import GroundTruths
 from ..matched_images.record import record_last
 from ..ot import TransportPlan, WeightedPairs
@@ -24,7 +25,7 @@ from .anchors import (
     feature_sizes,
     padded_shape,
 )
-from .question import ENOUGH, Question, with_setting
+from .question import Question, is_served, is_too_much, with_setting
 
 __all__ = ['SHARES', 'Survey', 'survey_anchors', 'survey_questions']
 
@@ -44,9 +45,15 @@ class Survey:
         images (int): How many were looked at.
         labels (list[Tensor]): (K,) in parts, as all that follows.
         boxes (list[Tensor]): (K, 4) in pixels of the resized image.
-        asked (list[Tensor]): (K,) mass; 0 of those that take no part.
+        asked (list[Tensor]): (K,) mass, the least of a range; 0 of those that
+            take no part.
+        takes_part (list[Tensor]): (K,) bool, whether anything is asked for.
+        excluded (list[Tensor]): (K,) bool, whether rules for candidates
+            exclude every prediction.
         got (list[Tensor]): (K,) mass.
         served (list[Tensor]): (K,) bool, whether that is enough.
+        too_much (list[Tensor]): (K,) bool, whether the mass is beyond the
+            range asked for.
         sharing (list[Tensor]): (K,) predictions that share the object.
         mended (list[Tensor]): (K,) the least background cost that serves the
             object, NaN if none does or none is needed.
@@ -59,8 +66,11 @@ class Survey:
     labels: list[Tensor] = field(default_factory=list)
     boxes: list[Tensor] = field(default_factory=list)
     asked: list[Tensor] = field(default_factory=list)
+    takes_part: list[Tensor] = field(default_factory=list)
+    excluded: list[Tensor] = field(default_factory=list)
     got: list[Tensor] = field(default_factory=list)
     served: list[Tensor] = field(default_factory=list)
+    too_much: list[Tensor] = field(default_factory=list)
     sharing: list[Tensor] = field(default_factory=list)
     mended: list[Tensor] = field(default_factory=list)
     levels: Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -73,6 +83,38 @@ class Survey:
         return torch.cat(parts) if parts else torch.zeros(0)
 
 
+class Matches(NamedTuple):
+    """What the objects of B images are matched to.
+
+    Attributes:
+        plan (TransportPlan): (B, N, M + 1) weights, those of the hard view
+            for heads that know no plans.
+        asked (Tensor): (2, B, M) least and greatest mass asked for.
+        too_much (Tensor): (B, M) bool, whether the mass exceeds that.
+        is_hard (bool): Whether the head knows no plans.
+    """
+
+    plan: TransportPlan
+    asked: Tensor
+    too_much: Tensor
+    is_hard: bool
+
+    @property
+    def takes_part(self) -> Tensor:
+        """(B, M) bool, whether an object asks for anything."""
+        return self.asked[1] > 0
+
+    @property
+    def got(self) -> Tensor:
+        """(B, M) mass."""
+        return self.plan.gt_marginal[:, :-1]
+
+    @property
+    def served(self) -> Tensor:
+        """(B, M) bool, whether that is enough."""
+        return is_served(self.got, self.asked, self.is_hard)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images of one padded shape, as an assigner is given them."""
@@ -82,10 +124,8 @@ class Batch:
     metas: list[dict]
     ignored: list[InstanceData | None]
 
-    def match(
-        self, assigner: BaseAssigner, is_hard: bool
-    ) -> tuple[TransportPlan, Tensor, Tensor, Tensor]:
-        """The plan, and (B, M) what is asked, got, and whether it is enough.
+    def match(self, assigner: BaseAssigner, is_hard: bool) -> Matches:
+        """Matches the images.
 
         Args:
             assigner (BaseAssigner): Any.
@@ -94,18 +134,27 @@ class Batch:
         plan = match_batch(
             assigner, self.preds, self.gts, self.metas, self.ignored
         )
-        num_preds = (plan.pred_mass > 0).sum(1, keepdim=True)
-        asked = plan.gt_mass[:, :-1] * num_preds
+        asked, too_much = plan.gt_asked[..., :-1], is_too_much(plan)
         if not isinstance(assigner, PlanAssigner):
-            asked = self._has_area().to(asked)
+            asked = self._has_area().to(asked).expand(2, -1, -1)
         elif is_hard:
             indices = assigner.view.indices(plan, assigner.mass)
             plan = TransportPlan.from_indices(
-                indices, asked.shape[1], plan.pred_mass == 0
+                indices, asked.shape[2], plan.pred_mass == 0
             )
-        got = plan.gt_marginal[:, :-1]
-        least = 0.5 if is_hard else ENOUGH * asked
-        return plan, asked, got, (asked > 0) & (got >= least)
+        return Matches(plan, asked, too_much, is_hard)
+
+    def excluded(self, assigner: BaseAssigner, matches: Matches) -> Tensor:
+        """(B, M) bool, objects of which all predictions are excluded."""
+        idle = self._has_area() & ~matches.takes_part
+        if not isinstance(assigner, PlanAssigner) or not bool(idle.any()):
+            return torch.zeros_like(idle)
+        rules = assigner.cost.candidates
+        if rules is None:
+            return torch.zeros_like(idle)
+        allowed = rules(InstanceBatch(self.preds, self.gts, self.metas))
+        allowed = allowed & (matches.plan.pred_mass > 0).unsqueeze(1)
+        return idle & ~allowed.any(2)
 
     def some(self, images: Sequence[int]) -> Batch:
         """The batch of some of the images."""
@@ -183,7 +232,7 @@ def survey_questions(questions: Iterable[Question]) -> Survey:
     for question in questions:
         survey.images += 1
         survey.assigner = question.record.assigner
-        if len(question.answer.asked):
+        if len(question.answer.got):
             _add_image(survey, question)
     return survey
 
@@ -193,12 +242,15 @@ def _add_image(survey: Survey, question: Question) -> None:
     hard, weights = answer.counts, answer.plan.foreground[0]
     survey.labels.append(batch.gts[0].labels)
     survey.boxes.append(batch.gt_boxes[0])
-    survey.asked.append(answer.asked)
+    survey.asked.append(answer.asked[0])
+    survey.takes_part.append(answer.takes_part)
+    survey.excluded.append(question.all_excluded)
     survey.got.append(answer.got if hard is None else hard.float())
     survey.served.append(answer.served)
+    survey.too_much.append(answer.too_much)
     survey.sharing.append((weights > SHARES).sum(0) if hard is None else hard)
-    mended = torch.full((len(answer.asked),), math.nan)
-    hungry = (answer.asked > 0) & ~answer.served
+    mended = torch.full((len(answer.got),), math.nan)
+    hungry = answer.takes_part & ~answer.served
     if question.is_ours:
 
         def serve(_: PlanAssigner, setting: dict[str, float]) -> Tensor:
@@ -302,12 +354,13 @@ def _add(
     level: Tensor,
     is_hard: bool,
 ) -> None:
-    plan, asked, got, served = batch.match(assigner, is_hard)
+    matches = batch.match(assigner, is_hard)
+    got, served = matches.got, matches.served
     counts = torch.tensor([len(gt) for gt in batch.gts])
-    there = torch.arange(asked.shape[1]) < counts.unsqueeze(1)
-    pairs = plan.pairs(_LEAST_MASS)
+    there = torch.arange(got.shape[1]) < counts.unsqueeze(1)
+    pairs = matches.plan.pairs(_LEAST_MASS)
     survey.levels += _of_levels(batch, pairs, level, len(survey.levels))
-    shared = torch.zeros_like(asked, dtype=torch.int64)
+    shared = torch.zeros_like(got, dtype=torch.int64)
     many = pairs.mass > SHARES
     shared.index_put_(
         (pairs.image[many], pairs.ground_truth[many]),
@@ -317,14 +370,17 @@ def _add(
     survey.labels.append(torch.cat([gt.labels for gt in batch.gts]))
     survey.boxes.append(torch.cat([gt.bboxes for gt in batch.gts]))
     for parts, values in (
-        (survey.asked, asked),
+        (survey.asked, matches.asked[0]),
+        (survey.takes_part, matches.takes_part),
+        (survey.excluded, batch.excluded(assigner, matches)),
         (survey.got, got),
         (survey.served, served),
+        (survey.too_much, matches.too_much),
         (survey.sharing, shared),
     ):
         parts.append(values[there])
-    mended = torch.full_like(asked, math.nan)
-    hungry = there & (asked > 0) & ~served
+    mended = torch.full_like(got, math.nan)
+    hungry = there & matches.takes_part & ~served
     if isinstance(assigner, PlanAssigner):
         _mend(
             assigner,
@@ -340,7 +396,7 @@ def _serve(
 ) -> Tensor:
     """(B, M) bool; of images without hungry objects nothing is asked."""
     images = hungry.any(1).nonzero()[:, 0]
-    *_, served = batch.some(images.tolist()).match(assigner, is_hard)
+    served = batch.some(images.tolist()).match(assigner, is_hard).served
     result = torch.zeros_like(hungry)
     result[images, : served.shape[1]] = served
     return result

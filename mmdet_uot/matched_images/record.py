@@ -69,12 +69,13 @@ class Recorder(BaseAssigner):
     ) -> TransportPlan:
         """Matches layers of a decoder, of which the last one is noted."""
         plan = match_layers(self.assigner, scores, boxes, gts, metas)
-        error = plan.marginal_error
+        error, asked = plan.marginal_error, plan.gt_range
         last = TransportPlan(
             plan.weights[-1:],
             plan.pred_mass[-1:],
             plan.gt_mass[-1:],
             marginal_error=None if error is None else error[-1:],
+            gt_range=None if asked is None else asked[:, -1:],
         )
         batch = TensorBatch(scores[-1:], boxes[-1:], gts, metas)
         record = Record(

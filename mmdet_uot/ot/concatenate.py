@@ -65,6 +65,7 @@ def _small(plan: TransportPlan, weights: Tensor) -> TransportPlan:
         plan.pred_potential,
         plan.gt_potential,
         plan.marginal_error,
+        plan.gt_range,
     )
 
 
@@ -99,6 +100,7 @@ def _vectors(
             lambda potential: _pad_gts(potential, columns, -math.inf),
         ),
         marginal_error=_join([plan.marginal_error for plan in plans]),
+        gt_range=_join_ranges(plans, columns),
     )
 
 
@@ -110,12 +112,22 @@ def _join(
     return torch.cat(present) if len(present) == len(tensors) else None
 
 
+def _join_ranges(
+    plans: Sequence[TransportPlan], columns: int
+) -> Tensor | None:
+    if all(plan.gt_range is None for plan in plans):
+        return None
+    return torch.cat(
+        [_pad_gts(plan.gt_bounds, columns) for plan in plans], dim=1
+    )
+
+
 def _pad(vectors: Tensor, length: int, value: float = 0.0) -> Tensor:
-    """(b, n) to (b, length)."""
-    return F.pad(vectors, (0, length - vectors.shape[1]), value=value)
+    """(..., n) to (..., length)."""
+    return F.pad(vectors, (0, length - vectors.shape[-1]), value=value)
 
 
 def _pad_gts(vectors: Tensor, length: int, value: float = 0.0) -> Tensor:
-    """(b, m) to (b, length); the background stays last."""
-    foreground = _pad(vectors[:, :-1], length - 1, value)
-    return torch.cat((foreground, vectors[:, -1:]), dim=1)
+    """(..., m) to (..., length); the background stays last."""
+    foreground = _pad(vectors[..., :-1], length - 1, value)
+    return torch.cat((foreground, vectors[..., -1:]), dim=-1)

@@ -73,6 +73,8 @@ class TransportPlan:
         marginal_error (Tensor, optional): (B,) distance from convergence,
             as a share of the total mass: :math:`\sum_i |(P 1)_i - \alpha_i
             \exp(-f_i / \tau_1)|`, zero at the solution.
+        gt_range (Tensor, optional): (2, B, M + 1), the least and greatest
+            :math:`\beta` where a range was asked for.
     """
 
     weights: Tensor
@@ -81,6 +83,7 @@ class TransportPlan:
     pred_potential: Tensor | None = None
     gt_potential: Tensor | None = None
     marginal_error: Tensor | None = None
+    gt_range: Tensor | None = None
 
     @classmethod
     def from_indices(
@@ -127,6 +130,20 @@ class TransportPlan:
     def gt_marginal(self) -> Tensor:
         """(B, M + 1) weight that each ground truth receives, N P^T 1."""
         return self.weights.sum(1)
+
+    @property
+    def gt_bounds(self) -> Tensor:
+        """(2, B, M + 1) least and greatest masses; equal without a range."""
+        if self.gt_range is None:
+            return self.gt_mass.expand(2, -1, -1)
+        return self.gt_range
+
+    @property
+    def gt_asked(self) -> Tensor:
+        """(2, B, M + 1) least and greatest weight asked for, N beta."""
+        num_preds = (self.pred_mass > 0).sum(1, keepdim=True)
+        # Without predictions infinity times none would be no number.
+        return torch.where(num_preds > 0, self.gt_bounds * num_preds, 0.0)
 
     def converged(self, tol: float = 1e-3) -> Tensor:
         """Whether the plan is that of the fixed point, up to some mass.
@@ -261,6 +278,7 @@ class TransportPlan:
             weights=(self.weights.mT * rows.unsqueeze(1)).mT,
             pred_mass=self.pred_mass * rows,
             gt_mass=self.gt_mass,
+            gt_range=self.gt_range,
         )
 
     def spread(self, places: Tensor) -> TransportPlan:
@@ -282,6 +300,7 @@ class TransportPlan:
             gt_mass=self.gt_mass,
             gt_potential=self.gt_potential,
             marginal_error=self.marginal_error,
+            gt_range=self.gt_range,
         )
 
     def _all_background(self) -> Tensor:

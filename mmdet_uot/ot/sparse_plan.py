@@ -30,6 +30,7 @@ class SparsePlan(TransportPlan):
         pred_potential (Tensor, optional): (B, N) float64.
         gt_potential (Tensor, optional): (B, M + 1) float64.
         marginal_error (Tensor, optional): (B,).
+        gt_range (Tensor, optional): (2, B, M + 1).
     """
 
     matched: WeightedPairs
@@ -43,6 +44,7 @@ class SparsePlan(TransportPlan):
         pred_potential: Tensor | None = None,
         gt_potential: Tensor | None = None,
         marginal_error: Tensor | None = None,
+        gt_range: Tensor | None = None,
     ) -> None:
         values = dict(
             matched=matched,
@@ -52,6 +54,7 @@ class SparsePlan(TransportPlan):
             pred_potential=pred_potential,
             gt_potential=gt_potential,
             marginal_error=marginal_error,
+            gt_range=gt_range,
         )
         self.__dict__.update(values)
 
@@ -218,6 +221,7 @@ class SparsePlan(TransportPlan):
             background=self.background * rows,
             pred_mass=self.pred_mass * rows,
             gt_mass=self.gt_mass,
+            gt_range=self.gt_range,
         )
 
     def spread(self, places: Tensor) -> SparsePlan:
@@ -236,6 +240,7 @@ class SparsePlan(TransportPlan):
             gt_mass=self.gt_mass,
             gt_potential=self.gt_potential,
             marginal_error=self.marginal_error,
+            gt_range=self.gt_range,
         )
 
     @property

@@ -66,7 +66,9 @@ def draw_grid(
         plan; those of epsilon = 0 without an exact matcher are empty.
     """
     cost = problem.cost[0].cpu().numpy()
-    rows = np.sort(leading_rows(cost.max() - cost[:, :-1], max_rows))
+    # Excluded pairs say nothing.
+    gain = np.where(np.isinf(cost), 0, problem.finite_cost.max().item() - cost)
+    rows = np.sort(leading_rows(gain[:, :-1], max_rows))
     height = 0.12 * max(len(rows), LEAST_ROWS)
     # The cost and the key have a column for themselves.
     num_rows = max(len(taus), 3)
@@ -117,7 +119,8 @@ def _tau(tau: float) -> str:
 
 
 def _draw_cost(axes: Axes, cost: np.ndarray, names: np.ndarray) -> None:
-    mesh = axes.imshow(cost, cmap='Oranges', aspect='auto')
+    shown = np.ma.masked_invalid(cost)
+    mesh = axes.imshow(shown, cmap='Oranges', aspect='auto')
     label_cells(axes, names, cost.shape[1] - 1, MOST_NAMES)
     axes.set_title('cost $C_{ij}$', fontsize='medium')
     axes.figure.colorbar(mesh, ax=axes, location='left')

@@ -30,7 +30,8 @@ def draw_plan(
 
     Beside the rows are the sums :math:`N P 1`, above the columns the sums
     :math:`N P^\top 1` over all predictions, each with a mark at what was
-    asked for, :math:`N \alpha` and :math:`N \beta`. Rows are sorted by the
+    asked for, :math:`N \alpha` and :math:`N \beta`; of a range both ends are
+    marked, and the line between them. Rows are sorted by the
     ground truth that they give most to; if not all fit, the heaviest of each
     ground truth is drawn, then the second heaviest of each, and so on.
 
@@ -48,7 +49,8 @@ def draw_plan(
     weights = image_weights(plan, index, num_gts)
     M = weights.shape[1] - 1
     pred_mass = plan.pred_mass[index].cpu().numpy()
-    gt_mass = np.delete(plan.gt_mass[index].cpu().numpy(), np.s_[M:-1])
+    asked = plan.gt_asked[:, index].cpu().numpy()
+    asked = np.delete(asked, np.s_[M:-1], axis=1)
     # Padding and ignored predictions take no part.
     real = pred_mass.nonzero()[0]
     rows = real[_rows(weights[real], max_rows)]
@@ -79,7 +81,7 @@ def draw_plan(
     received = figure.add_subplot(
         grid[0, 0], sharex=axes, label='ground truths'
     )
-    _draw_columns(received, weights.sum(0), num_preds * gt_mass)
+    _draw_columns(received, weights.sum(0), *asked)
     _draw_key(figure.add_subplot(grid[0, 1], label='key'), sent)
     return figure
 
@@ -94,19 +96,30 @@ def _rows(weights: np.ndarray, max_rows: int) -> np.ndarray:
     return sort_rows(foreground, rows)
 
 
-def _draw_columns(axes: Axes, sums: np.ndarray, asked: np.ndarray) -> None:
+def _draw_columns(
+    axes: Axes, sums: np.ndarray, least: np.ndarray, greatest: np.ndarray
+) -> None:
     """Bars of the ground truths; a high one of the background is cut off."""
     M = len(sums) - 1
-    top = 1.4 * max([*sums[:-1], *asked[:-1], 1])
+    ends = np.concatenate((least[:-1], greatest[:-1]))
+    top = 1.4 * max([*sums[:-1], *ends[np.isfinite(ends)], 1])
     places = np.arange(M + 1)
     axes.bar(places, sums.clip(max=top), color=[*[BLUE] * M, GRAY])
-    axes.hlines(asked, places - 0.4, places + 0.4, color=BLACK, lw=2)
+    axes.hlines(least, places - 0.4, places + 0.4, color=BLACK, lw=2)
+    is_range = greatest > least
+    if is_range.any():
+        low, high = least[is_range], greatest[is_range]
+        middle = places[is_range]
+        axes.hlines(high, middle - 0.4, middle + 0.4, color=BLACK, lw=2)
+        axes.vlines(middle, low, high.clip(max=top), color=BLACK, lw=1)
     axes.set(ylim=(0, top), ylabel='received')
     axes.tick_params(labelbottom=False, bottom=False)
-    if max(sums[-1], asked[-1]) > top:
+    if max(sums[-1], least[-1]) > top:
+        asked = f'{least[-1]:,.1f}'
+        if is_range[-1]:
+            asked += f' to {greatest[-1]:,.1f}'
         axes.set_title(
-            f'bar cut off: {sums[-1]:,.1f} received, {asked[-1]:,.1f} '
-            'asked for',
+            f'bar cut off: {sums[-1]:,.1f} received, {asked} asked for',
             loc='right',
             fontsize='small',
         )

@@ -61,6 +61,12 @@ def test_the_ways_out_lead_out(log):
     assert not messages(UOTAssigner(), grid(8, 3), gts, log)
 
 
+def test_objects_that_ask_for_nothing_at_least_do_not_starve(log):
+    gts, options = squares(6, 7), dict(tau1='inf', tau2='inf')
+    at_most = UOTAssigner(gt_mass=(0, 2), **options)
+    assert not messages(at_most, grid(64, 8), gts, log)
+
+
 @pytest.mark.parametrize('scaling', ['none', 'image_max'])
 def test_a_background_in_another_unit_is_told_of(scaling, draw, log):
     """A cost of 0.5 where those of DETR add up to some units."""

@@ -13,6 +13,7 @@ from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.costs import exclusion
 from mmdet_uot.costs.matching_cost import MatchingCost
 from mmdet_uot.inputs.from_instances import InstanceBatch
+from mmdet_uot.inputs.ground_truths import GroundTruths
 
 IN_BOX = dict(type='InsideBox')
 IN_CENTER = dict(type='CenterRegion', radius=2.5)
@@ -105,6 +106,18 @@ def test_objects_without_candidates_change_nothing_for_others():
     without = assigner.match([preds], [gts[:-1]])
     close(with_it.weights[0, :, :-2], without.weights[0, :, :-1])
     close(with_it.background, without.background)
+
+
+def test_one_matching_leaves_no_object_out_of_the_next():
+    """A head may match the same ground truths several times."""
+    preds, gts = grid_image('yolox', seed=1)
+    assigner = UOTAssigner(preset='balanced', candidates=IN_BOX)
+    shared = GroundTruths([gts], [{}], torch.device('cpu'))
+    far = preds.clone()
+    far.priors = preds.priors + 1e4
+    assert not assigner.match([far], shared).gt_mass[0, :-1].any()
+    again = assigner.match([preds], shared)
+    close(again.weights, assigner.match([preds], [gts]).weights)
 
 
 def test_queries_have_no_priors(draw):

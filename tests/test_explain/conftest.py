@@ -36,6 +36,16 @@ DETECTORS = {
             UOT, candidates=dict(type='InsideBox', priors='boxes'), gt_mass=3
         ),
     ),
+    'SSD, range': (
+        'mmdet_uot::ssd300_uot_cpu.py',
+        {},
+        dict(UOT, gt_mass=(1, 3)),
+    ),
+    'SSD, at least': (
+        'mmdet_uot::ssd300_uot_cpu.py',
+        {},
+        dict(UOT, gt_mass=(1, 'inf'), tau1='inf', tau2='inf'),
+    ),
     'SSD, stock': ('mmdet_uot::ssd300_two_stage_cpu.py', {}, None),
     'DETR': (
         'mmdet_uot::detr_ot_cpu.py',
@@ -44,6 +54,16 @@ DETECTORS = {
             UOT,
             match_costs=dict(type='OneMinusIoUCost', iou_mode='giou'),
             background_cost=0.3,
+        ),
+    ),
+    'DETR, IoU above': (
+        'mmdet_uot::detr_ot_cpu.py',
+        {},
+        dict(
+            UOT,
+            match_costs=dict(type='OneMinusIoUCost', iou_mode='giou'),
+            candidates=dict(type='IoUAbove', threshold=0.1),
+            gt_mass=(0, 2),
         ),
     ),
     'DETR, stock': ('mmdet_uot::detr_hungarian_cpu.py', {}, None),

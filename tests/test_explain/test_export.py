@@ -40,8 +40,11 @@ def data_of(page):
     [
         'SSD',
         'SSD, candidates',
+        'SSD, range',
+        'SSD, at least',
         'SSD, stock',
         'DETR',
+        'DETR, IoU above',
         'RetinaNet',
         'RetinaNet, stock',
     ],
@@ -65,6 +68,48 @@ def test_exported_numbers_are_those_of_the_training(export, name):
                 assert mass == pytest.approx(weight, abs=1e-3)
     assert ('problem' in page) == (', stock' not in name)
     build_page(name, page)
+
+
+@pytest.mark.parametrize(
+    ('name', 'least', 'at_most'),
+    [
+        ('SSD', 1, None),
+        ('SSD, range', 1, 3),
+        ('SSD, at least', 1, 'inf'),
+    ],
+)
+def test_a_range_is_exported_as_one(export, name, least, at_most):
+    _, page = export(name)
+    *objects, no_area = page['objects']
+    for entry in objects:
+        assert (entry['asked'], entry['atMost']) == (least, at_most)
+        much = at_most == 3 and 0.9 * entry['got'] > 3
+        assert entry['tooMuch'] == much
+    assert no_area['asked'] == 0
+    assert not no_area['tooMuch']
+    assert {entry['tooMuch'] for entry in objects} == {False, at_most == 3} - (
+        set() if at_most == 3 else {True}
+    )
+
+
+def test_excluded_pairs_are_said_to_be(export):
+    question, page = export('SSD, candidates')
+    boxes = question.record.boxes
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    found = set()
+    for entry in page['objects'][:-1]:
+        left, top, right, bottom = entry['box']
+        for best in entry['best']:
+            x, y = centers[best['id']].tolist()
+            inside = left < x < right and top < y < bottom
+            assert best['excluded'] == (None if inside else 'InsideBox')
+            assert (best['cost'] is not None) == inside
+            assert inside or best['mass'] == 0
+            found.add(inside)
+        # What may be matched comes first.
+        excluded = [best['excluded'] is not None for best in entry['best']]
+        assert excluded == sorted(excluded)
+    assert found == {True, False}
 
 
 def test_terms_add_up_to_the_cost(export):
@@ -125,7 +170,15 @@ def test_exported_candidates_give_the_plan(export):
         'v === "inf" ? Infinity : v); return JSON.stringify('
         '[...solve(x.problem, x.numbers).column]); }'
     )
-    for name in ('SSD', 'SSD, candidates', 'DETR', 'RetinaNet'):
+    for name in (
+        'SSD',
+        'SSD, candidates',
+        'SSD, range',
+        'SSD, at least',
+        'DETR',
+        'DETR, IoU above',
+        'RetinaNet',
+    ):
         question, page = export(name, candidates=20)
         numbers = numbers_of(question)
         numbers['numIters'] = numbers['iterations']

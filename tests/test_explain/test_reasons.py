@@ -18,12 +18,22 @@ def is_served(question, j):
     if record.result is not None:
         return bool((record.result.gt_inds == j + 1).any())
     plan = record.plan
-    asked = plan.gt_mass[0, j] * (plan.pred_mass[0] > 0).sum()
-    return plan.gt_marginal[0, j] >= ENOUGH * asked
+    least, greatest = plan.gt_asked[:, 0, j]
+    got = plan.gt_marginal[0, j]
+    beyond = plan.gt_range is not None and ENOUGH * got > greatest
+    return got >= ENOUGH * least and not beyond
 
 
 @pytest.mark.parametrize(
-    'name', ['SSD', 'SSD, closest', 'SSD, candidates', 'DETR', 'RetinaNet']
+    'name',
+    [
+        'SSD',
+        'SSD, closest',
+        'SSD, candidates',
+        'SSD, range',
+        'DETR',
+        'RetinaNet',
+    ],
 )
 def test_the_setting_that_is_named_gives_the_object_its_mass(ask, name):
     question = ask(name)
@@ -70,6 +80,55 @@ def test_a_box_without_area_is_said_to_have_none(ask):
     text, setting = explain_objects(ask('SSD'))[NO_AREA]
     assert 'no area' in text
     assert setting is None
+
+
+def test_who_excludes_all_is_named(ask):
+    text, setting = explain_objects(ask('SSD, candidates'))[2]
+    assert text.startswith(
+        'It takes no part: InsideBox excludes all 8732 anchors. The closest '
+    )
+    assert setting is None
+    rules = [
+        dict(type='InsideBox', priors='boxes'),
+        dict(type='IoUAbove', threshold=0.3),
+    ]
+    reasons = explain_objects(ask('SSD', candidates=rules))
+    assert 'InsideBox and IoUAbove together exclude all' in reasons[3].text
+    either = dict(type='AnyCandidate', rules=rules)
+    reasons = explain_objects(ask('SSD', candidates=either))
+    assert 'InsideBox or IoUAbove excludes all' in reasons[2].text
+
+
+def test_only_candidates_are_said_to_be_the_closest(ask):
+    question = ask('SSD, candidates')
+    text = explain_objects(question)[3].text
+    allowed = question.candidates[3]
+    ious = question.ious[3]
+    assert f'the closest of {int(allowed.sum())} anchors that' in text
+    assert f'IoU {ious[allowed].max():.2f} < 0.5' in text
+    assert ious[~allowed].max() > ious[allowed].max()
+    assert f'excludes a closer one, IoU {ious[~allowed].max():.2f}' in text
+
+
+def test_who_gets_more_than_the_range_is_told(ask):
+    question = ask('SSD, range')
+    got = question.record.plan.gt_marginal[0, :-1].tolist()
+    for mass, (text, _) in zip(got[:NO_AREA], explain_objects(question)):
+        assert text.startswith(
+            f'It gets {mass:.2f} (it asks for 1.00 to 3.00)'
+        )
+        assert (': too much' in text) == (0.9 * mass > 3)
+    assert max(got) > 4
+    held = ask('SSD, at least')
+    assert not held.answer.too_much.any()
+    assert '(it asks for 1.00 or more)' in explain_objects(held)[0].text
+
+
+def test_nothing_is_too_little_for_who_asks_for_nothing_at_least(ask):
+    question = ask('SSD', gt_mass=(0, 2), tau1='inf', tau2='inf')
+    assert question.answer.got[:NO_AREA].min() < 0.1
+    assert question.answer.served[:NO_AREA].all()
+    assert all(x.setting is None for x in explain_objects(question))
 
 
 def test_levels_are_those_of_the_head(build, ask):

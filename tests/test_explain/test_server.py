@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 
 from mmdet_uot.explain.export import numbers_of
-from mmdet_uot.explain.server import make_server
+from mmdet_uot.explain.server import make_server, solve_request
 
 
 @pytest.fixture
@@ -59,6 +59,14 @@ def test_the_solver_answers(request_of, question, asked):
     answer = question.ask(background_cost=0.9, tau2=float('inf'))
     expected = answer.got.tolist()
     assert json.loads(text)['got'] == pytest.approx(expected, abs=1e-4)
+
+
+def test_ranges_are_solved_too(ask):
+    question = ask('SSD, range')
+    asked = dict(numbers_of(question), image=0, tau2='inf')
+    answer = question.ask(tau2=float('inf'))
+    expected = pytest.approx(answer.got.tolist(), abs=1e-5)
+    assert solve_request([question], asked)['got'] == expected
 
 
 @pytest.mark.parametrize(

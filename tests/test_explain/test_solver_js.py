@@ -114,6 +114,34 @@ def test_over_relaxed_plans_are_those_of_python(js):
         assert found['pair'] == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.parametrize('tau2', [0, 0.3, math.inf])
+@pytest.mark.parametrize('ends', [(1, math.inf), (0, 2), (1, 3)])
+def test_ranges_are_those_of_python(js, ends, tau2):
+    least, at_most = ends
+    cost = torch.rand(
+        1, 12, 4, generator=torch.Generator().manual_seed(2)
+    ).double()
+    problem = MatchingProblem.from_masks(
+        cost,
+        torch.tensor([[True, True, False]]),
+        torch.ones(1, 12, dtype=torch.bool),
+        asked=least,
+        at_most=at_most,
+    )
+    numbers = dict(epsilon=0.05, tau1=10, tau2=tau2)
+    plan = sinkhorn(problem, **numbers, num_iters=20)
+    pairs = pairs_of(cost[0].tolist(), problem.gt_mass[0].tolist())
+    ranges = [
+        [encode(value) for value in end]
+        for end in problem.gt_range[:, 0].tolist()
+    ]
+    found = js(
+        'solve', dict(pairs, columnRange=ranges), dict(numbers, numIters=20)
+    )
+    expected = plan.weights[0].flatten().tolist()
+    assert found['pair'] == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_a_counted_row_stands_for_equal_rows(js):
     cost, counts = [[0.2, 0.5], [0.6, 0.5]], [1, 5]
     rows = [cost[0], *[cost[1]] * 5]

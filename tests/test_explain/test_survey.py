@@ -9,7 +9,8 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 
-from mmdet_uot.explain.anchor_sizes import suggest_anchors
+from mmdet_uot.explain.anchor_sizes import suggest, suggest_anchors
+from mmdet_uot.explain.anchors import anchor_levels
 from mmdet_uot.explain.export import ask_model
 from mmdet_uot.explain.findings import as_lines, draw, summarize
 from mmdet_uot.explain.survey import survey_anchors, survey_questions
@@ -39,6 +40,8 @@ def samples():
 ALL = (
     'SSD',
     'SSD, closest',
+    'SSD, candidates',
+    'SSD, range',
     'SSD, stock',
     'RetinaNet',
     'RetinaNet, stock',
@@ -55,7 +58,17 @@ def test_a_batch_is_matched_as_each_of_its_images(build, samples, name):
     there = [x for x in samples if len(x['data_samples'].gt_instances)]
     questions = [ask_model(model, x) for x in there]
     each = survey_questions(questions)
-    for attribute in ('labels', 'boxes', 'asked', 'got', 'served', 'mended'):
+    for attribute in (
+        'labels',
+        'boxes',
+        'asked',
+        'takes_part',
+        'excluded',
+        'got',
+        'served',
+        'too_much',
+        'mended',
+    ):
         torch.testing.assert_close(
             survey.joined(attribute).double(),
             each.joined(attribute).double(),
@@ -85,6 +98,32 @@ def test_numbers_are_those_of_the_objects(build, samples):
         model = build('SSD', background_cost=row['background_cost'])
         after = survey_anchors(model, samples)
         assert (~after.joined('served')).sum() <= row['little'] < little
+
+
+def test_who_is_excluded_is_not_without_area(build, samples):
+    # Between the centres of anchors at 4 and 8 pixels.
+    tiny = torch.tensor([5.0, 5, 7, 7])
+    samples[0]['data_samples'].gt_instances.bboxes[0] = tiny
+    model = build('SSD, candidates')
+    survey = survey_anchors(model, samples)
+    anchors = torch.cat(anchor_levels(model, (300, 300)))
+    x, y = ((anchors[:, :2] + anchors[:, 2:]) / 2).mT.unsqueeze(2)
+    left, top, right, bottom = survey.joined('boxes').mT
+    inside = (left < x) & (x < right) & (top < y) & (y < bottom)
+    found = summarize(survey, CLASSES)
+    assert found['excluded'] == (~inside.any(0)).sum() > 0
+    assert found['without_area'] == 0
+    assert found['too_much'] is None
+    assert f'{found["excluded"]} with all predictions' in as_lines(found)[0]
+    assert suggest(survey, model) == []
+
+
+def test_who_gets_more_than_the_range_is_counted(build, samples):
+    survey = survey_anchors(build('SSD, range'), samples)
+    found = summarize(survey, CLASSES)
+    assert (survey.joined('asked') == 1).all()
+    assert found['too_much'] == (0.9 * survey.joined('got') > 3).sum() > 0
+    assert 'get more than their range' in as_lines(found)[2]
 
 
 def test_names_break_neither_table_nor_picture(build, samples):

@@ -7,7 +7,13 @@ import torch
 from scipy.optimize import linprog
 
 from mmdet_uot.native import library
-from mmdet_uot.ot import MatchingProblem, sinkhorn, solve, valid_mask
+from mmdet_uot.ot import (
+    MatchingProblem,
+    concatenate,
+    sinkhorn,
+    solve,
+    valid_mask,
+)
 from mmdet_uot.ot.numbers import Numbers
 from mmdet_uot.ot.scaling import absorbed, compiled, float64, sparse
 
@@ -79,7 +85,8 @@ def test_masses_lie_in_their_range(bounds, relaxation, each_solver):
     plan = sinkhorn(
         problem, epsilon=0.05, num_iters=500, relaxation=relaxation
     )
-    least, most = 30 * problem.gt_range
+    least, most = plan.gt_asked
+    close(plan.gt_asked, 30 * problem.gt_range)
     received = plan.gt_marginal
     assert (received >= least - 1e-3).all()
     assert (received <= most + 1e-3).all()
@@ -130,6 +137,25 @@ def test_more_is_asked_for_than_there_is(each_solver):
     received = solve(problem, epsilon=0.3, num_iters=500).gt_marginal
     close(received[0], torch.tensor([4.0, 4, 4, 0]), rtol=0, atol=1e-3)
     assert received[1, 0] >= 8 - 1e-3
+
+
+def test_joined_plans_ask_for_what_each_asked_for():
+    parts = [
+        solve(problem_of(*ask, sizes=sizes), epsilon=0.05)
+        for *ask, sizes in ((1.0, inf, (2,)), (2.0, (5, 1)), (0.0, 3.0, (4,)))
+    ]
+    joined = concatenate(parts, (4, 30, 6))
+    least, most = joined.gt_asked[..., :-1]
+    for image, (count, low, high) in enumerate(
+        [(2, 1, inf), (5, 2, 2), (1, 2, 2), (4, 0, 3)]
+    ):
+        assert least[image].tolist() == pytest.approx(
+            [low] * count + [0] * (5 - count)
+        )
+        assert most[image].tolist() == pytest.approx(
+            [high] * count + [0] * (5 - count)
+        )
+    assert solve(problem_of(2.0), epsilon=0.05).gt_range is None
 
 
 def test_exact_matchers_refuse():

@@ -14,6 +14,7 @@ from mmdet_uot.ot import (
     hungarian,
     sinkhorn,
 )
+from mmdet_uot.ot.problem import Bounds
 from mmdet_uot.visualization import draw_grid
 
 INF = math.inf
@@ -45,6 +46,24 @@ def test_the_first_column_is_the_exact_matchers(taus, matcher, grid):
     np.testing.assert_array_equal(cells(panel), plan)
     name = matcher.__name__.replace('_', ' ')
     assert panel.get_title().lower().endswith(name)
+
+
+def test_excluded_pairs_have_no_colour():
+    problem = example_problem()
+    cost = problem.cost.clone()
+    cost[0, 2:6, 1] = INF
+    excluding = MatchingProblem(
+        cost, problem.pred_mass, problem.gt_mass, Bounds(excludes=True)
+    )
+    figure = draw_grid(excluding, epsilons=(0.05,))
+    panels = {axes.get_label(): axes for axes in figure.axes}
+    (mesh,) = panels['cost'].images
+    np.testing.assert_array_equal(
+        mesh.get_array().mask, cost[0].isinf().numpy()
+    )
+    assert math.isfinite(mesh.norm.vmax)
+    panel = panels[f'0.05, {INF}, {INF}']
+    assert (cells(panel)[2:6, 1] == 0).all()
 
 
 @pytest.mark.parametrize('epsilon', [0.01, 0.05, 0.2])

@@ -57,6 +57,36 @@ def test_marks_are_at_the_masses_asked_for(match, axes_of):
     np.testing.assert_allclose(widths, 1, atol=1e-6)
 
 
+def test_both_ends_of_a_range_are_marked(axes_of):
+    def marks(at_most):
+        problem = MatchingProblem.from_masks(
+            # The background is cheaper than any object.
+            torch.tensor([1.0, 1.0, 1.0, 0.0]).expand(1, 12, 4),
+            torch.ones(1, 3, dtype=torch.bool),
+            torch.ones(1, 12, dtype=torch.bool),
+            at_most=at_most,
+        )
+        plan = sinkhorn(problem, epsilon=0.05)
+        axes = axes_of(draw_plan(plan))['ground truths']
+        found = [x.get_segments() for x in axes.collections]
+        return [
+            [x[:, 1].tolist() for x in part if len(x)] for part in found
+        ], axes
+
+    (least, greatest, between), axes = marks(3.0)
+    close = np.testing.assert_allclose
+    close(np.mean(least, 1), [1, 1, 1, 3], rtol=1e-6)
+    close(np.mean(greatest, 1), [3, 3, 3, 9], rtol=1e-6)
+    top = axes.get_ylim()[1]
+    close(between, [[1, 3], [1, 3], [1, 3], [3, top]], rtol=1e-6)
+    assert axes.get_title(loc='right').endswith('3.0 to 9.0 asked for')
+    # Without an upper end the line goes on.
+    (_, _, between), axes = marks(math.inf)
+    top = axes.get_ylim()[1]
+    assert math.isfinite(top)
+    close([high for _, high in between[:3]], top)
+
+
 def test_numbers_are_the_weights_from_half_a_hundredth_on(match, axes_of):
     plan = match().plan
     axes = axes_of(draw_plan(plan))['plan']

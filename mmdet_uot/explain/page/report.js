@@ -48,6 +48,22 @@ function isLittle(j) {
   return masses[j] < ENOUGH * object.asked;
 }
 
+function isMuch(j) {
+  const {tooMuch, atMost} = image.objects[j];
+  if (!changed()) return tooMuch;
+  return atMost !== null && ENOUGH * masses[j] > finite(atMost);
+}
+
+const stateOf = (j) => (isLittle(j) ? 'little' : isMuch(j) ? 'much' : '');
+const badness = (j) => ['', 'much', 'little'].indexOf(stateOf(j));
+
+/* One mass, or a range. */
+function writtenAsked({asked, atMost}) {
+  if (atMost === null || atMost === asked) return asked.toFixed(2);
+  if (atMost === 'inf') return `≥ ${asked.toFixed(2)}`;
+  return `${asked.toFixed(2)} to ${atMost.toFixed(2)}`;
+}
+
 function changed() {
   return Boolean(numbers) && Object.keys(SLIDERS).some(
     (name) => numbers[name] !== finite(image.numbers[name])
@@ -85,8 +101,9 @@ function solveHere() {
   const more = numbers.background - image.numbers.background;
   const cost = problem.cost.map((value, k) =>
     problem.column[k] === background ? value + more : value);
+  const columnRange = problem.columnRange?.map((end) => end.map(finite));
   const plan = solve(
-    {...problem, cost},
+    {...problem, cost, columnRange},
     {
       ...numbers, numIters: numbers.iterations,
       relaxation: image.numbers.relaxation,
@@ -136,8 +153,7 @@ function showScene() {
       x: left, y: top, width: Math.max(right - left, 0),
       height: Math.max(bottom - top, 0), tabindex: 0, role: 'button',
       'aria-label': nameOf(j), 'data-object': j,
-      class: `object${isLittle(j) ? ' little' : ''}` +
-        `${j === chosen ? ' chosen' : ''}`,
+      class: `object ${stateOf(j)}${j === chosen ? ' chosen' : ''}`,
     }, scene);
     node.addEventListener('click', () => choose(j));
     node.addEventListener('keydown', (event) => {
@@ -152,11 +168,12 @@ function showScene() {
 }
 
 function drawCandidates(scene) {
-  for (const {id} of image.objects[chosen].best) {
+  for (const {id, excluded} of image.objects[chosen].best) {
     const [left, top, right, bottom] = image.boxes[image.ids.indexOf(id)];
     shape('rect', {
       x: left, y: top, width: Math.max(right - left, 0),
-      height: Math.max(bottom - top, 0), class: 'candidate',
+      height: Math.max(bottom - top, 0),
+      class: excluded ? 'candidate excluded' : 'candidate',
       'stroke-width': 2,
     }, scene);
   }
@@ -169,13 +186,13 @@ function showList() {
   for (const text of ['object', 'asks', 'gets']) element('th', text, head);
   const share = (j) => masses[j] / (image.objects[j].asked || 1);
   const order = image.objects.map((_, j) => j);
-  order.sort((a, b) => isLittle(b) - isLittle(a) || share(a) - share(b));
+  order.sort((a, b) => badness(b) - badness(a) || share(a) - share(b));
   for (const j of order.slice(0, LISTED)) {
     const row = table.insertRow();
     if (j === chosen) row.className = 'chosen';
     element('td', nameOf(j), row, 'name');
-    element('td', image.objects[j].asked.toFixed(2), row);
-    element('td', masses[j].toFixed(2), row, isLittle(j) ? 'little' : '');
+    element('td', writtenAsked(image.objects[j]), row);
+    element('td', masses[j].toFixed(2), row, stateOf(j));
     row.addEventListener('click', () => choose(j));
   }
   if (order.length > LISTED)
@@ -212,14 +229,19 @@ function showDetails() {
     const row = table.insertRow();
     const others = best.others.map(([k, mass]) => `${nameOf(k)}: ${mass}`);
     const cells = [best.id, best.level ?? '', best.iou,
-      ...names.map((name) => best.terms[name]), best.cost ?? '', best.mass,
+      ...names.map((name) => best.terms[name]), writtenCost(best), best.mass,
       best.background, others.join(', ')];
     for (const text of cells) element('td', text, row);
   }
   element('p', `The best ${object.best.length} of ${image.total}, as in the ` +
-    'config. Terms are match costs before they are brought to a unit.',
+    'config. Terms are match costs before they are brought to a unit.' +
+    (object.best.some(({excluded}) => excluded)
+      ? ' What is excluded comes last, the closest first.' : ''),
   details, 'hint');
 }
+
+const writtenCost = ({cost, excluded}) =>
+  excluded ? `excluded by ${excluded}` : cost ?? '';
 
 function apply(setting) {
   const rename = {background_cost: 'background', num_iters: 'iterations'};
@@ -262,12 +284,15 @@ function showSliders() {
     byId(`slider-${name}`).value = toPosition(range, numbers[name]);
     byId(`value-${name}`).textContent = writtenNumber(numbers[name]);
   }
-  const little = image.objects.filter((_, j) => isLittle(j)).length;
+  const states = image.objects.map((_, j) => stateOf(j));
+  const countOf = (state) => states.filter((x) => x === state).length;
+  const much = countOf('much');
   const by = data.live
     ? 'solved anew by the package'
     : `solved by this page with the best candidates of each object`;
   byId('what-if').textContent =
-    `${little} of ${image.objects.length} objects get too little` +
+    `${countOf('little')} of ${image.objects.length} objects get too little` +
+    (much ? `, ${much} too much` : '') +
     (changed() ? `; ${by}.` : ', as in the config.') +
     (changed() && image.view
       ? ' The head takes a hard view of the plan, which is not shown here.'

@@ -5,10 +5,12 @@ The scaling algorithm, balanced and unbalanced, in the log domain (Alg. 2).
 A problem holds pairs, row by row (CSR): those of row i are start[i] to
 start[i + 1]. A pair that is not there cannot be matched. Row i stands for
 rowCount[i] predictions of equal costs. The last column is the background.
+columnRange, if there is one, holds the least and the greatest mass of each.
 */
 
 function solve(problem, numbers) {
   const {start, column, cost, rowMass, rowCount, columnMass} = problem;
+  const {columnRange} = problem;
   const {epsilon, tau1, tau2, numIters, relaxation = 1} = numbers;
   const power = (tau) => (tau === Infinity ? 1 : tau / (tau + epsilon));
   const [power1, power2] = [power(tau1), power(tau2)];
@@ -54,6 +56,16 @@ function solve(problem, numbers) {
       ? exponent * (Math.log(mass) - logTotal)
       : -Infinity;
 
+  // Between its ends a range is no constraint: v = 1.
+  const scalingOf = (j, logTotal) => {
+    if (!columnRange || columnMass[j] === 0)
+      return scaling(columnMass[j], logTotal, power2);
+    const [least, most] = columnRange.map((end) => end[j]);
+    const low = Math.max(scaling(least, logTotal, power2), 0);
+    return most === Infinity
+      ? low : Math.min(low, scaling(most, logTotal, power2));
+  };
+
   for (let iteration = 0; iteration < numIters; iteration++) {
     sumRows(); // lines 6 and 7
     for (let i = 0; i < rows; i++)
@@ -61,7 +73,7 @@ function solve(problem, numbers) {
     const columnSum = sumColumns();
     const relaxed = iteration >= 3 && iteration < numIters - 1;
     for (let j = 0; j < columns; j++) {
-      const plain = scaling(columnMass[j], columnSum[j], power2);
+      const plain = scalingOf(j, columnSum[j]);
       // Over-relaxed: log v moves further than the plain step.
       logV[j] = relaxed && Number.isFinite(logV[j])
         ? logV[j] + relaxation * (plain - logV[j])

@@ -81,6 +81,7 @@ def solve(
         pred_potential=epsilons.new_empty((B, N)),
         gt_potential=epsilons.new_empty((B, columns)),
         marginal_error=epsilons.new_empty(B),
+        gt_range=gt_range,
     )
     results = (plan.pred_potential, plan.gt_potential, plan.marginal_error)
     run(

@@ -94,6 +94,7 @@ def solve(
         pred_potential=u.squeeze(1).log().mul_(epsilon),
         gt_potential=v.squeeze(1).log().mul_(epsilon),
         marginal_error=(asked - sent).abs_().sum((1, 2)),
+        gt_range=problem.gt_range,
     )
 
 

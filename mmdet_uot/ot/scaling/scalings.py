@@ -180,6 +180,7 @@ class Scaling:
             pred_potential=(self.epsilon * log_u).squeeze(1),
             gt_potential=(self.epsilon * log_v).squeeze(1),
             marginal_error=(error / self.num_preds).sum((1, 2)),
+            gt_range=self.problem.gt_range,
         )
 
     def _parts(self) -> Iterator[slice]:

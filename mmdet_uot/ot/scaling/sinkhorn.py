@@ -110,4 +110,5 @@ def _empty_plan(problem: MatchingProblem) -> TransportPlan:
         pred_potential=torch.zeros_like(problem.pred_mass).double(),
         gt_potential=torch.zeros_like(problem.gt_mass).double(),
         marginal_error=problem.cost.new_zeros(len(problem.cost)).double(),
+        gt_range=problem.gt_range,
     )

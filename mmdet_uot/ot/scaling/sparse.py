@@ -211,6 +211,7 @@ def _solve(
         pred_potential,
         gt_potential,
         marginal_error,
+        gt_range,
     )
 
 
