@@ -22,7 +22,13 @@ except ImportError:  # setuptools before 70.1
 
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
-C_FILES = ('candidates', 'match_costs', 'parallel', 'scaling', 'sparse_scaling')
+C_FILES = (
+    'candidates',
+    'match_costs',
+    'parallel',
+    'scaling',
+    'sparse_scaling',
+)
 HEADERS = (
     'elementary',
     'elementary_double',
