@@ -65,28 +65,6 @@ static double log_iteration(image *im)
     return change;
 }
 
-/* Sets the references for the v of the start, which is the same for all columns,
-   in floats: of differences of costs they lose little. Tells whether floats can
-   carry the scalings. */
-static int set_first_references(image *im)
-{
-    double *reference = im->top, log_v = im->gt.log_x[0];
-    float *least_cost = im->pred.factor, *nearest = im->gt.sum;
-    find_least(im, least_cost, nearest);
-    fill_first_kernel(im, least_cost, nearest);
-    for (int64_t i = 0; i < im->num_preds; i++)
-        reference[i] = -im->slope * least_cost[i] - log_v - im->log_n;
-    if (!refer_to(&im->pred, reference))
-        return 0;
-    for (int64_t j = 0; j < im->gt.size; j++)
-        reference[j] = -im->slope * nearest[j] + log_v;
-    if (!refer_to(&im->gt, reference))
-        return 0;
-    for (int64_t j = 0; j < im->gt.size; j++)
-        im->gt.factor[j] = (float)exp(log_v - im->gt.reference[j]);
-    return 1;
-}
-
 /* Renews the references for a v; tells whether floats can carry the scalings. */
 static int renew_references(image *im)
 {
@@ -104,6 +82,29 @@ static int renew_references(image *im)
     for (int64_t j = 0; j < im->gt.size; j++)
         im->gt.factor[j] = (float)exp(log_v[j] - im->gt.reference[j]);
     fill_kernel(im);
+    return 1;
+}
+
+/* Sets the references for the v of the start, which is the same for all columns,
+   in floats: of differences of costs they lose little. Tells whether floats can
+   carry the scalings. */
+static int set_first_references(image *im)
+{
+    double *reference = im->top, log_v = im->gt.log_x[0];
+    float *least_cost = im->pred.factor, *nearest = im->gt.sum;
+    find_least(im, least_cost, nearest);
+    if (!fill_first_kernel(im, least_cost, nearest))
+        return renew_references(im);
+    for (int64_t i = 0; i < im->num_preds; i++)
+        reference[i] = -im->slope * least_cost[i] - log_v - im->log_n;
+    if (!refer_to(&im->pred, reference))
+        return 0;
+    for (int64_t j = 0; j < im->gt.size; j++)
+        reference[j] = -im->slope * nearest[j] + log_v;
+    if (!refer_to(&im->gt, reference))
+        return 0;
+    for (int64_t j = 0; j < im->gt.size; j++)
+        im->gt.factor[j] = (float)exp(log_v - im->gt.reference[j]);
     return 1;
 }
 

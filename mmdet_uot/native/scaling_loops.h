@@ -247,13 +247,15 @@ VECTORIZED static void find_least(
 }
 
 /* The kernel exp((least + nearest - cost) / epsilon), zero beyond the last
-   prediction, for those without mass and for excluded pairs. */
-VECTORIZED static void fill_first_kernel(
+   prediction, for those without mass and for excluded pairs. Tells whether floats
+   can carry all differences. */
+VECTORIZED static int fill_first_kernel(
     const image *im, const float *restrict least_cost,
     const float *restrict nearest
 )
 {
     float high = (float)im->slope, low = (float)(im->slope - high);
+    int32_t beyond = 0;
     float *restrict kernel = im->kernel;
     for (int64_t start = 0; start < im->num_preds; start += TILE) {
         int64_t length = least(TILE, im->num_preds - start);
@@ -271,9 +273,12 @@ VECTORIZED static void fill_first_kernel(
                 float x = high * more + low * more;
                 float k = exp_float(x > FLOOR ? x : FLOOR);
                 kernel[i] = more < INFINITY ? k : 0.0f;
+                beyond |= (c < INFINITY) & (from[i] > -INFINITY)
+                          & !(d < INFINITY);
             }
         }
     }
+    return !beyond;
 }
 
 /* x = (mass / sum)^power. */

@@ -42,10 +42,11 @@ typedef enum { SOLVED, AGAIN, UNSUITED } outcome;
 
 /* Mass of all dropped pairs, and the greatest share of them in a row's sum. */
 static const double NEGLIGIBLE = 5e-7;
-/* The greatest share of a faint pair in a row's sum. */
-static const double FAINT = 1e-7;
-/* -log FAINT, and room for v_j to be greater than v_background. */
-static const double FAINT_REACH = 18.0;
+/* The greatest share of all faint pairs in a row's sum. */
+static const double FAINT = 1e-6;
+/* -log FAINT, and room for v_j to be greater than v_background; of M pairs each
+   has an M-th. */
+static const double FAINT_REACH = 16.0;
 /* Iterations that would move log v less than this in all are left out. */
 static const double NO_MOVE = 5e-7;
 
@@ -426,18 +427,18 @@ static void free_system(image *im)
 static outcome check(image *im, const sparse_problem *p)
 {
     const equations *s = &im->s;
-    double dropped = 0.0, most = NEGLIGIBLE / (double)im->M;
+    double dropped = 0.0, most = NEGLIGIBLE / (double)im->M, share = 0.0;
+    /* w of a prediction without pairs, if all have one gain. */
+    double w = im->gain * exp(-s->power1 * s->log_v[im->M]);
     outcome found = SOLVED;
     for (int64_t j = 0; j < im->M; j++) {
         int has_faint = s->faint.start[j] < s->faint.start[j + 1];
-        if (has_faint && s->ratio[j] * im->faint_kernel[j] > FAINT) {
-            im->faint_reach = INFINITY;
-            found = AGAIN;
-        }
+        share += has_faint ? s->ratio[j] * im->faint_kernel[j] : 0.0;
         double threshold = im->threshold[j];
         double kernel = exp(-threshold / im->epsilon);
-        /* Summed up, and each too little for a pair. */
-        if (im->far_gain[j] > 0.0 && s->ratio[j] * kernel < p->least_mass)
+        /* Summed up, and each too little for a pair and in a row's sum. */
+        if (im->far_gain[j] > 0.0
+            && fmax(s->ratio[j], s->v[j] * w) * kernel < p->least_mass)
             continue;
         double flows = s->reach[j] * kernel;
         dropped += flows;
@@ -446,6 +447,10 @@ static outcome check(image *im, const sparse_problem *p)
                                + im->epsilon * (log(flows / most) + 2.0);
         if (flows > most && im->far_gain[j] > 0.0)
             return UNSUITED;
+    }
+    if (share > FAINT) {
+        im->faint_reach = INFINITY;
+        found = AGAIN;
     }
     return dropped <= NEGLIGIBLE ? found : AGAIN;
 }
@@ -749,7 +754,7 @@ static int solve_image(void *arguments, int64_t index)
         im.M += gt_mass[j] > 0.0f;
     im.s.num_columns = im.M + 1;
     double entries = n * (im.M > 0 ? im.M : 1);
-    im.faint_reach = FAINT_REACH;
+    im.faint_reach = FAINT_REACH + log((double)(im.M > 0 ? im.M : 1));
     im.first_reach = log(entries / NEGLIGIBLE) + 2.0;
     im.capacity = (int64_t)(p->most_pairs * entries) + BLOCK;
     char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);

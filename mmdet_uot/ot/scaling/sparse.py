@@ -173,7 +173,7 @@ def _solve(
     pred_potential = epsilon.new_empty((B, N))
     gt_potential = epsilon.new_empty((B, columns))
     marginal_error = epsilon.new_empty(B)
-    num_pairs, found = torch.empty((2, B), dtype=torch.int64)
+    num_pairs, found = torch.zeros((2, B), dtype=torch.int64)
     arguments = _Problem(
         pred_mass=asked[0].data_ptr(),
         gt_mass=asked[1].data_ptr(),

@@ -111,3 +111,50 @@ def test_what_was_dropped_is_looked_at_again(scaling_algorithm, worst_error):
         assert isinstance(plan, SparsePlan)
         expected = scaling_algorithm(problem, *numbers)
         assert worst_error(plan.weights, expected) < 1e-6
+
+
+def test_many_faint_pairs_of_a_row_add_up(scaling_algorithm, worst_error):
+    num_gts, epsilon = 300, 0.01
+    cost = torch.full((3000, num_gts), 3.0)
+    gt = torch.arange(num_gts)
+    cost[3 * gt, gt] = 0.5
+    cost[3 * gt + 1, gt] = cost[3 * gt + 2, gt] = 0.5 + epsilon * math.log(6)
+    cost[900:1000] = 0.5 + 18.02 * epsilon
+    problem = MatchingProblem.from_costs([cost], 0.5)
+    asked = 6 / 7 + 1
+    problem.gt_mass[0, :-1] = asked / len(cost)
+    problem.gt_mass[0, -1] = 1 - asked * num_gts / len(cost)
+    weights = sparse.solve(problem, Numbers(epsilon)).weights
+    expected = scaling_algorithm(problem, epsilon, math.inf, math.inf, 20)
+    assert worst_error(weights, expected) < 2e-6
+
+
+def test_far_boxes_that_get_weight_are_left_to_the_matrix():
+    corner = 20.0 * torch.cartesian_prod(torch.arange(10), torch.arange(100))
+    boxes = torch.cat((corner, corner + 10), dim=1)
+    gt_box = torch.tensor([[0.0, 0.0, 10.0, 3.0]])
+    masses = torch.full((1, 1000), 1e-3), torch.tensor([[1e-3, 0.999]])
+    background = torch.full((1, 1000), -3.0)
+
+    def solve(tau1):
+        return sparse.solve_overlaps(
+            boxes[None],
+            gt_box[None],
+            background,
+            *masses,
+            None,
+            Numbers(0.1, tau1=tau1, tau2=0.1),
+        )
+
+    assert solve(0.0) is None
+    assert solve(math.inf) is not None
+
+
+def test_differences_beyond_floats(scaling_algorithm, worst_error):
+    generator = torch.Generator().manual_seed(1)
+    above = torch.rand(200, 3, generator=generator) > 0.5
+    cost = torch.where(above, 2e38, -2e38)
+    problem = MatchingProblem.from_costs([cost], 2e38)
+    weights = compiled.solve(problem, Numbers(1e37, tau2=1e38)).weights
+    expected = scaling_algorithm(problem, 1e37, math.inf, 1e38, 20)
+    assert worst_error(weights, expected) < 1e-6
