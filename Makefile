@@ -1,7 +1,7 @@
 # Everything runs in .venv, except docs, wheels, test-core and test-openmmlab.
 # The first target that needs an environment sets it up.
 PYTHON ?= python3
-CONFIG ?= configs/ssd300_uot_fast_cpu.py
+CONFIG ?= configs/ssd300_uot_cpu.py
 WORK_DIR ?= work_dirs/$(basename $(notdir $(CONFIG)))
 ARGS ?=
 WORKERS ?= logical

@@ -51,16 +51,10 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + 'annotations/val.json')
 test_evaluator = val_evaluator
 
-max_epochs = 24
-train_cfg = dict(max_epochs=max_epochs, val_interval=6)
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs, val_interval=2)
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.01,
-        by_epoch=False,
-        begin=0,
-        end=60,
-    ),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=25),
     dict(
         type='CosineAnnealingLR',
         T_max=max_epochs,
@@ -70,6 +64,6 @@ param_scheduler = [
     ),
 ]
 optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=1e-4)
+    optimizer=dict(_delete_=True, type='AdamW', lr=8e-3, weight_decay=1e-4)
 )
 default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))

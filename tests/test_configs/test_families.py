@@ -33,6 +33,7 @@ CONFIGS = [
         for name in (stock, ours)
     ),
     ('atss_sim_ota', 'atss'),
+    ('rtmdet_one_to_one', 'rtmdet'),
 ]
 
 

@@ -22,6 +22,8 @@ __all__ = ['draw_experiment']
 OURS = dict(ls='-', marker='o')
 PAPER = dict(ls='--', marker='s', mfc='white')
 ROWS_OF_SMALL_TICKS = 10
+# From here on the panels lie one above the other.
+ROWS_OF_WIDE_PANELS = 15
 # Longer settings stand one below the other.
 LONGEST_TICK = 12
 
@@ -47,14 +49,17 @@ def draw_experiment(
 
 
 def _draw_rows(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
-    figure = new_figure(3.8)
+    is_wide = len(rows) >= ROWS_OF_WIDE_PANELS
+    figure = new_figure(6.5 if is_wide else 3.8)
     figure.suptitle(experiment.title)
     evaluations = evaluations_of(rows)
-    for axes, metric in zip(figure.subplots(1, 2), METRICS):
+    panels = figure.subplots(*(2, 1) if is_wide else (1, 2))
+    for axes, metric in zip(panels, METRICS):
         axes.set(label=metric, title=f'{metric} (%)')
         for evaluation, color in zip(evaluations, COLORS):
             _draw_line(axes, rows, evaluation, metric, color)
-        size = 'medium' if len(rows) < ROWS_OF_SMALL_TICKS else 'x-small'
+        is_dense = not is_wide and len(rows) >= ROWS_OF_SMALL_TICKS
+        size = 'x-small' if is_dense else 'medium'
         axes.set_xticks(range(len(rows)), _ticks(rows), fontsize=size)
         axes.set_xlabel(experiment.header[-1])
         axes.grid(alpha=0.3)

@@ -35,7 +35,7 @@ def test_a_job_is_trained_then_evaluated_twice(make, tools):
     assert result['curve']['epochs'] == [1, 2]
     assert result['curve']['AP'] == [10, 20]
     assert (result['seed'], result['epochs']) == (3, 2)
-    assert result['epochs_of_config'] == 24
+    assert result['epochs_of_config'] == 10
     assert (result['iterations'], result['seconds_per_iteration']) == (
         120,
         0.5,

@@ -44,7 +44,7 @@ def rescaled(name, epochs):
 @pytest.mark.parametrize(
     'name, epochs, factor',
     [
-        ('ssd300_uot_cpu', 12, 2),
+        ('retinanet_cpu', 5, 2),
         ('detr_ot_cpu', 10, 5),
         ('ssd300_uot', 12, 10),
     ],
@@ -59,9 +59,9 @@ def test_the_rate_depends_on_the_share_that_is_done(name, epochs, factor):
 
 
 def test_it_is_evaluated_as_often():
-    whole, short = rescaled('ssd300_uot_cpu', 12)
-    assert whole.train_cfg.max_epochs // whole.train_cfg.val_interval == 4
-    assert short.train_cfg.max_epochs // short.train_cfg.val_interval == 4
+    whole, short = rescaled('ssd300_uot_cpu', 5)
+    assert whole.train_cfg.max_epochs // whole.train_cfg.val_interval == 5
+    assert short.train_cfg.max_epochs // short.train_cfg.val_interval == 5
 
 
 def test_milestones_move_along():
@@ -72,7 +72,7 @@ def test_milestones_move_along():
 
 def test_the_own_length_changes_nothing():
     cfg = Config.fromfile(CONFIGS / 'ssd300_uot_cpu.py')
-    assert rescale_schedule(cfg, 24) == {}
+    assert rescale_schedule(cfg, 10) == {}
 
 
 def test_one_epoch_leaves_no_empty_phase():

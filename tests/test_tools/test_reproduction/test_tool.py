@@ -65,7 +65,7 @@ def test_three_runs_of_table_2_are_trained_and_tabulated(
         # The checkpoint is that of the last validation.
         assert result['metrics']['nms']['AP'] == result['curve']['AP'][0]
     assert (
-        '| `ssd300_two_stage` | 5 | 1 of 24 |'
+        '| `ssd300_two_stage` | 5 | 1 of 10 |'
         in (results / 'table2.md').read_text()
     )
     assert cv2.imread(str(results / 'table2.png')).shape[1] == 900
