@@ -69,8 +69,10 @@ def near_points(
     """
     if of_any:  # Nothing is within NaN.
         valid = batch.gt_valid().unsqueeze(2)
-        bounds = torch.where(valid, bounds, math.nan)
-    reach = torch.as_tensor(reach).to(points).expand_as(points)
+        bounds = bounds.masked_fill(~valid, math.nan)
+    if not isinstance(reach, Tensor):
+        reach = torch.full_like(points, reach)
+    reach = reach.to(points).expand_as(points)
     areas = torch.cat((points, reach), dim=2)
     if areas.dtype == bounds.dtype == torch.float32 and can_read(
         areas, bounds

@@ -19,8 +19,9 @@ __all__ = ['accepts', 'solve', 'solve_overlaps']
 # A pair of less weight is no pair.
 _LEAST_MASS = 1e-10
 
-# With a greater share of pairs a matrix is faster.
+# With a greater share of pairs a matrix is faster; of boxes it has to be made.
 _MOST_PAIRS = 0.1
+_MOST_PAIRS_OF_BOXES = 0.25
 
 
 class _Problem(ctypes.Structure):
@@ -102,6 +103,7 @@ def solve(
         numbers,
         background_cost=cost[:, -1].data_ptr(),
         background_image_stride=cost.stride(0),
+        most_pairs=_MOST_PAIRS,
         cost=cost.data_ptr(),
         cost_image_stride=cost.stride(0),
         cost_column_stride=cost.stride(1),
@@ -152,6 +154,7 @@ def solve_overlaps(
         numbers,
         background_cost=background_cost.data_ptr(),
         background_image_stride=background_cost.stride(0),
+        most_pairs=_MOST_PAIRS_OF_BOXES,
         boxes=boxes.data_ptr(),
         box_image_stride=boxes.stride(0),
         gt_boxes=gt_boxes.data_ptr(),
@@ -163,6 +166,7 @@ def _solve(
     gt_mass: Tensor,
     gt_range: Tensor | None,
     numbers: Numbers,
+    most_pairs: float,
     **costs: int,
 ) -> SparsePlan | None:
     (B, N), columns = pred_mass.shape, gt_mass.shape[1]
@@ -184,7 +188,7 @@ def _solve(
         relaxation=numbers.relaxation,
         tol=numbers.tol,
         least_mass=_LEAST_MASS,
-        most_pairs=_MOST_PAIRS,
+        most_pairs=most_pairs,
         num_iters=numbers.num_iters,
         num_images=B,
         num_preds=N,

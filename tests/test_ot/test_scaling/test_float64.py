@@ -61,6 +61,9 @@ def test_all_of_the_plan_is_that_of_the_other_solver(tau1, tau2, problem):
     plan = float64.solve(given, Numbers(0.05, tau1, tau2))
     for name, value in vars(expected).items():
         actual = getattr(plan, name)
+        if name == 'gt_range':
+            assert actual is value is None
+            continue
         assert actual.dtype == value.dtype
         assert actual.stride() == value.stride()
         torch.testing.assert_close(actual, value, atol=1e-9, rtol=1e-9)

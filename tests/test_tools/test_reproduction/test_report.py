@@ -159,13 +159,13 @@ def test_what_differs_in_kind_is_not_joined():
     figure = draw_experiment(TRAININGS['learning_rates'], rows)
     axes = {x.get_label(): x for x in figure.axes}['AP']
     lines = [[*line.get_ydata()] for line in axes.lines]
-    for start in (50, 54, 58):
-        assert [*range(start, start + 4)] in lines
+    for start in (50, 56, 62):
+        assert [*range(start, start + 6)] in lines
     ticks = [text.get_text() for text in axes.get_xticklabels()]
     assert ticks == [
-        *('0.001', '0.002', '0.004\ntwo-stage', '0.008'),
-        *('0.001', '0.002', '0.004\ntau2 = 0.01', '0.008'),
-        *('0.001', '0.002', '0.004\nOT', '0.008'),
+        *('0.001', '0.002', '0.004', '0.008\ntwo-stage', '0.016', '0.032'),
+        *('0.001', '0.002', '0.004', '0.008\ntau2 = 0.01', '0.016', '0.032'),
+        *('0.001', '0.002', '0.004', '0.008\nOT', '0.016', '0.032'),
     ]
 
 
