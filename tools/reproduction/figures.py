@@ -89,7 +89,7 @@ def _draw_list(experiment: Experiment, rows: Sequence[RowResults]) -> Figure:
         axes.grid(alpha=0.3)
     panels[0].set_yticks(
         range(len(drawn)),
-        [f'{row.row.cells[0]}, {row.row.cells[-1]}' for row in drawn],
+        [', '.join(row.row.cells) for row in drawn],
         fontsize='small',
     )
     panels[0].set_ylim(len(drawn) - 0.5, -0.5)
