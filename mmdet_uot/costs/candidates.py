@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 from typing import Callable
 
 import torch
@@ -164,10 +166,7 @@ class AnyCandidate:
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        first, *others = (rule(batch) for rule in self.rules)
-        for other in others:
-            first = first | other
-        return first
+        return reduce(or_, (rule(batch) for rule in self.rules))
 
 
 class AllCandidates:
@@ -182,10 +181,7 @@ class AllCandidates:
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        first, *others = (rule(batch) for rule in self.rules)
-        for other in others:
-            first = first & other
-        return first
+        return reduce(and_, (rule(batch) for rule in self.rules))
 
 
 def name_of(rule: Candidates) -> str:
