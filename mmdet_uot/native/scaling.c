@@ -19,7 +19,6 @@
    and kernel are multiplied by the number of predictions N, so that plans read
    as weights. */
 
-#include "relaxation.h"
 #include "scaling_loops.h"
 
 #include <stdlib.h>
@@ -59,8 +58,8 @@ static double log_iteration(image *im)
                       - log_v[j];
         double mass = exp(fmin(log_sum + log_v[j], 700.0));
         change = fmax(change, fabs(move));
-        log_v[j] += im->step * move;
-        im->moved += mass * fabs(expm1(im->step * move));
+        log_v[j] += move;
+        im->moved += mass * fabs(expm1(move));
     }
     return change;
 }
@@ -128,9 +127,8 @@ static void iterate(
 )
 {
     int on_kernel = 0, in_vain = 0;
-    double change = 0.0;
+    double change = 0.0, speed = 0.0;
     for (int64_t left = num_iters; left > 0; left--) {
-        im->step = step_of(num_iters - left, num_iters, relaxation);
         im->moved = 0.0;
         /* After a log iteration, as long as it is worth trying. */
         int renewed = !on_kernel && in_vain < MOST_IN_VAIN
@@ -149,9 +147,13 @@ static void iterate(
             change = log_iteration(im);
         }
         /* The next one moves log u and log v no further. */
-        if (change * (left - 1) < NO_MOVE
-            || im->moved * (left - 1) < least_moved)
+        if (fmax(change, speed) * (left - 1) < NO_MOVE
+            || im->moved * (left - 1) < least_moved || left == 1)
             break;
+        if (relaxation > 1.0)
+            speed = move_on(
+                &im->gt, num_iters - left, relaxation, &on_kernel
+            );
     }
     if (!on_kernel) {
         refer_to(&im->gt, im->gt.log_x);
@@ -219,6 +221,7 @@ static size_t lay_out(
     im->gt.reference = take(memory, &used, M, sizeof(double));
     im->gt.log_mass = take(memory, &used, M, sizeof(double));
     im->gt.log_x = take(memory, &used, M, sizeof(double));
+    im->gt.last = take(memory, &used, M, sizeof(double));
     if (has_range) {
         im->gt.log_least = take(memory, &used, M, sizeof(double));
         im->gt.log_most = take(memory, &used, M, sizeof(double));
@@ -253,7 +256,7 @@ static void solve(
     const float *gt_mass = p->gt_mass + index * p->num_columns;
     /* Algorithm 2, line 4: v = 1 / (n + 1). */
     for (int64_t j = 0; j < im->gt.size; j++)
-        im->gt.log_x[j] = -log((double)im->gt.size);
+        im->gt.log_x[j] = im->gt.last[j] = -log((double)im->gt.size);
     iterate(im, p->num_iters, p->relaxation, p->tol * exp(im->log_n));
 
     log_scaling(&im->pred, log_u);

@@ -5,9 +5,11 @@
 #define MMDET_UOT_SCALING_LOOPS_H
 
 #include "elementary.h"
+#include "elementary_double.h"
 #include "lanes.h"
 #include "masses.h"
 #include "parallel.h"
+#include "relaxation.h"
 
 #include <float.h>
 
@@ -54,6 +56,7 @@ typedef struct {
     float *before, *sum; /* scratch */
     double *reference, *log_mass;
     double *log_x; /* log of the scaling, kept for columns */
+    double *last;  /* log_x of the last line 7, of relaxed iterations */
     /* Of a range of masses, else NULL; and what factors are between. */
     double *log_least, *log_most;
     float *least_gain, *one, *most_gain;
@@ -65,8 +68,7 @@ typedef struct {
     float *kernel;      /* (tiles, columns, TILE) */
     vector *column_sum;
     double slope, log_n; /* log(N K) = log_n + slope * cost */
-    double step;         /* how far log v moves, times what it should */
-    double moved;        /* mass that the last step moved */
+    double moved;        /* mass that the last line 7 moved */
     side pred, gt;
     double *top, *sum; /* scratch, per prediction or column */
 } image;
@@ -388,8 +390,6 @@ VECTORIZED static double kernel_iteration(image *im)
         update(&im->gt, 0, M, sum);
     im->moved = 0.0;
     for (int64_t j = 0; j < M; j++) {
-        if (im->step != 1.0)
-            v[j] = (float)(before[j] * pow(v[j] / before[j], im->step));
         im->moved += total[j] * fabs(v[j] - before[j]);
         float ratio = v[j] / before[j];
         low = ratio < low ? ratio : low;
@@ -402,6 +402,29 @@ VECTORIZED static double kernel_iteration(image *im)
     }
     log_scaling(&im->gt, im->gt.log_x);
     return fmax(log(high), -log(low));
+}
+
+/* Moves v further than line 7 did; tells whether the kernel still serves. Returns
+   how far log v goes on. */
+VECTORIZED static double move_on(
+    side *gt, int64_t done, double relaxation, int *on_kernel
+)
+{
+    double *restrict log_v = gt->log_x, most = 0.0;
+    const double *restrict reference = gt->reference;
+    float *restrict factor = gt->factor;
+    for (int64_t j = 0; *on_kernel && j < gt->size; j++)
+        log_v[j] = reference[j] + log_double(factor[j]);
+    double furthest = extrapolate(
+        log_v, gt->last, gt->size, done, relaxation
+    );
+    for (int64_t j = 0; *on_kernel && j < gt->size; j++) {
+        double x = log_v[j] - reference[j];
+        most = fabs(x) > most ? fabs(x) : most;
+        factor[j] = (float)exp_double(x < MOST ? x : MOST);
+    }
+    *on_kernel = *on_kernel && most < MOST;
+    return furthest;
 }
 
 /* P = u K v, and what each prediction sends. */

@@ -7,6 +7,7 @@
 #include "elementary_double.h"
 #include "masses.h"
 #include "parallel.h"
+#include "relaxation.h"
 
 #include <math.h>
 
@@ -35,6 +36,7 @@ typedef struct {
     int64_t num_columns;   /* ground truths with mass, then the background */
     double *log_least, *log_most; /* of the mass; equal for a fixed one */
     double *v, *log_v, *t;
+    double *last; /* log v of the last line 7, of relaxed iterations */
     double *most;  /* the greatest exponent of a kernel's entry */
     double *reach; /* what exp(-threshold / epsilon) is multiplied with */
     double *ratio; /* the greatest v, as a multiple of the background's */
@@ -108,11 +110,9 @@ VECTORIZED static void sum_columns(const equations *s)
     s->t[M] = all;
 }
 
-/* Line 7; log v moves by ``step`` times as much. Returns how far it should move,
-   infinitely far where a double cannot carry it; sets the mass that moves. */
-VECTORIZED static double scale_columns(
-    const equations *s, double step, double *mass
-)
+/* Line 7. Returns how far log v moves, infinitely far where a double cannot carry
+   it; sets the mass that moves. */
+VECTORIZED static double scale_columns(const equations *s, double *mass)
 {
     int64_t columns = s->num_columns, in_range = 0;
     double furthest = 0.0, power = s->power2;
@@ -126,7 +126,7 @@ VECTORIZED static double scale_columns(
         double low = power * (log_least[j] - log_t);
         double high = power * (log_most[j] - log_t);
         double move = clipped(low, high) - log_v[j];
-        log_v[j] += step * move;
+        log_v[j] += move;
         furthest = fabs(move) > furthest ? fabs(move) : furthest;
         in_range += t[j] > 1e-290 && t[j] < 1e290 && fabs(log_v[j]) < MOST
                     && log_v[j] + most[j] < MOST;
@@ -140,6 +140,25 @@ VECTORIZED static double scale_columns(
     }
     *mass = moved;
     return in_range == columns ? furthest : INFINITY;
+}
+
+/* Moves v further than line 7 did. Returns how far log v goes on, infinitely far
+   where a double cannot carry it. */
+VECTORIZED static double extrapolate_columns(
+    const equations *s, int64_t done, double relaxation
+)
+{
+    int64_t in_range = 0;
+    double furthest = extrapolate(
+        s->log_v, s->last, s->num_columns, done, relaxation
+    );
+    const double *restrict log_v = s->log_v, *restrict most = s->most;
+    double *restrict v = s->v;
+    for (int64_t j = 0; j < s->num_columns; j++) {
+        v[j] = exp_double(log_v[j]);
+        in_range += fabs(log_v[j]) < MOST && log_v[j] + most[j] < MOST;
+    }
+    return in_range == s->num_columns ? furthest : INFINITY;
 }
 
 /* How much mass may flow where no pair is, divided by exp(-threshold /

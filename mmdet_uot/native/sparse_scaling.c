@@ -27,7 +27,6 @@
    read as weights. */
 
 #include "lanes.h"
-#include "relaxation.h"
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
 
@@ -296,6 +295,7 @@ static size_t lay_out(image *im, char *memory)
     im->s.log_most = take(memory, &used, columns, sizeof(double));
     im->s.v = take(memory, &used, columns, sizeof(double));
     im->s.log_v = take(memory, &used, columns, sizeof(double));
+    im->s.last = take(memory, &used, columns, sizeof(double));
     im->s.most = take(memory, &used, columns, sizeof(double));
     im->s.t = take(memory, &used, columns, sizeof(double));
     im->s.reach = take(memory, &used, columns, sizeof(double));
@@ -459,29 +459,33 @@ static outcome iterate(image *im, const sparse_problem *p, double *error)
 {
     equations *s = &im->s;
     int64_t M = im->M;
-    double n = (double)im->num_live, before = 0.0;
+    double n = (double)im->num_live, before = 0.0, speed = 0.0;
     for (int64_t j = 0; j <= M; j++) {
         /* Algorithm 2, line 4: v = 1 / (n + 1). */
-        s->log_v[j] = -log((double)(M + 1));
+        s->log_v[j] = s->last[j] = -log((double)(M + 1));
         s->v[j] = 1.0 / (double)(M + 1);
         s->reach[j] = s->ratio[j] = 0.0;
     }
     s->most[M] = 0.0;
     for (int64_t left = p->num_iters; left > 0; left--) {
-        double step = step_of(p->num_iters - left, p->num_iters,
-                              p->relaxation);
         sum_rows(s, s->single_rows.sum, s->several_rows.sum);
         scale_rows(&s->single_rows, s->power1);
         scale_rows(&s->several_rows, s->power1);
         sum_columns(s);
         before = s->v[M];
-        double mass, moved = scale_columns(s, step, &mass);
+        double mass, moved = scale_columns(s, &mass);
         if (!(moved < INFINITY))
             return UNSUITED;
         note_reach(s);
-        if (moved * (left - 1) < NO_MOVE
-            || mass * (left - 1) < p->tol * n)
+        if (fmax(moved, speed) * (left - 1) < NO_MOVE
+            || mass * (left - 1) < p->tol * n || left == 1)
             break;
+        if (p->relaxation == 1.0)
+            continue;
+        speed = extrapolate_columns(s, p->num_iters - left, p->relaxation);
+        if (!(speed < INFINITY))
+            return UNSUITED;
+        note_reach(s);
     }
     im->background_before = before;
     *error = moved_mass(s, before, im->new_single, im->new_several) / n;

@@ -31,10 +31,13 @@ class Numbers:
         num_iters (int): Number of iterations, at least 1. The limit is
             reached at the first for tau1 = 0, at the second for tau2 = 0.
             Defaults to 20.
-        relaxation (float): How far :math:`\log v` moves, as a multiple of
-            the plain step, from the fourth iteration to the last but one; in
-            [1, 2). With 1.8 balanced problems come far closer to their
-            solution in as many iterations. Defaults to 1, the paper's.
+        relaxation (float): The greatest factor :math:`\omega` of
+            :math:`\log v \leftarrow x' + \omega (x - x')`, where line 7 has
+            just made x of v, and had made x' one iteration before; in [1, 2).
+            :math:`\omega = 1 + k / (k + 3)` after the iterations k = 0, 1,
+            ... until it is reached (Nesterov's momentum). With 1.8 balanced
+            problems come far closer to their solution in as many iterations.
+            Defaults to 1, the paper's.
         tol (float): Iterations end when those that are left would, at the
             speed of the last, move less than this share of the mass. Defaults
             to 0, which runs all ``num_iters``.
@@ -92,10 +95,9 @@ class Numbers:
         """Whether the steps are the paper's, and all of them are done."""
         return self.relaxation == 1 and self.tol == 0
 
-    def step(self, done: int) -> float:
-        """How far log v moves after some iterations, 1 is the plain step."""
-        relaxed = 3 <= done < self.num_iters - 1
-        return self.relaxation if relaxed else 1.0
+    def factor(self, done: int) -> float:
+        r""":math:`\omega`, after so many iterations and another one."""
+        return min(self.relaxation, 1 + done / (done + 3))
 
     def fit(self, problem: MatchingProblem) -> Numbers:
         """The numbers with which a problem can be solved.

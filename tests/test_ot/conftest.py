@@ -50,7 +50,7 @@ def each_solver(request):
 def scaling_algorithm():
     """Algorithm 2 line by line, in float64 and the log domain: N * P."""
 
-    def solve(problem, epsilon, tau1, tau2, num_iters):
+    def solve(problem, epsilon, tau1, tau2, num_iters, relaxation=1.0):
         log_k = -problem.cost.double() / epsilon
         sides = []
         for mass, tau in ((problem.pred_mass, tau1), (problem.gt_mass, tau2)):
@@ -60,12 +60,16 @@ def scaling_algorithm():
         (log_a, power1, rows), (log_b, power2, columns) = sides
         nothing = log_k.new_tensor(-math.inf)
         v = -columns.sum(1, keepdim=True).double().log()
-        v = torch.where(columns, v, nothing)
-        for _ in range(num_iters):
+        v = last = torch.where(columns, v, nothing)
+        for k in range(num_iters):
             total = torch.logsumexp(log_k + v[:, None], dim=2)
             u = torch.where(rows, power1 * (log_a - total), nothing)
             total = torch.logsumexp(log_k + u[:, :, None], dim=1)
             v = torch.where(columns, power2 * (log_b - total), nothing)
+            factor = min(1 + k / (k + 3), relaxation)
+            if k < num_iters - 1:
+                moved = last + factor * (v - last)
+                v, last = moved.where(columns, nothing), v
         log_plan = u[:, :, None] + log_k + v[:, None]
         return rows.sum(1).double()[:, None, None] * log_plan.exp()
 

@@ -184,6 +184,8 @@ def test_tool_writes_all_results(tool, monkeypatch, tmp_path, capsys):
         assert workload['size'][0] == 12
         assert workload['size'][2] <= 6
         assert workload['accuracy']['ours'] < 1e-4
+        plain, relaxed = workload['unconverged'][-2:]
+        assert 0 < relaxed['mean'] < plain['mean'] <= plain['worst'] < 1
         assert workload['peak_bytes'] > workload['cost_matrix_bytes'] > 0
         for block in (workload['solve'], workload['costs_and_solve']):
             for row in block:

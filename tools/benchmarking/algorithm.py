@@ -11,7 +11,11 @@ from mmdet_uot.ot import sinkhorn
 
 from .task import Task
 
-__all__ = ['accuracy', 'scaling_algorithm']
+__all__ = ['RELAXATION', 'accuracy', 'scaling_algorithm', 'unconverged']
+
+# Of the relaxed iterations beside the plain ones.
+RELAXATION = 1.8
+_MANY = 4000
 
 
 def scaling_algorithm(
@@ -68,3 +72,22 @@ def accuracy(task: Task) -> dict[str, float]:
     return {
         name: (plan - exact).abs().max().item() for name, plan in plans.items()
     }
+
+
+def unconverged(task: Task, relaxation: float) -> dict[str, float]:
+    """How much mass still sits elsewhere than in the converged plan.
+
+    Args:
+        task (Task): Costs (B, N, M + 1) and numbers.
+        relaxation (float): Of the iterations of the task.
+
+    Returns:
+        dict[str, float]: The ``mean`` and the ``worst`` of the images, as a
+        share of their foreground mass.
+    """
+    numbers = dict(task.numbers, relaxation=RELAXATION, num_iters=_MANY)
+    target = sinkhorn(task.problem, **numbers)
+    plan = sinkhorn(task.problem, **task.numbers, relaxation=relaxation)
+    moved = (plan.foreground - target.foreground).abs().sum((1, 2)) / 2
+    share = moved / target.foreground_mass.clamp(min=1e-6)
+    return dict(mean=share.mean().item(), worst=share.max().item())

@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from mmdet_uot.ot import hungarian, sinkhorn
 
-from .algorithm import scaling_algorithm
+from .algorithm import RELAXATION, scaling_algorithm
 from .task import Task
 
 __all__ = ['HUNGARIAN', 'OURS', 'SOLVERS', 'Call', 'Solver', 'calls']
@@ -53,6 +53,11 @@ class Solver:
 
 def _ours(task: Task) -> Call:
     return partial(sinkhorn, task.problem, **task.numbers)
+
+
+def _relaxed(task: Task) -> Call:
+    numbers = dict(task.numbers, relaxation=RELAXATION)
+    return partial(sinkhorn, task.problem, **numbers)
 
 
 def _as_printed(task: Task) -> Call:
@@ -185,6 +190,7 @@ def _ott(task: Task) -> Call:
 
 SOLVERS: dict[str, Solver] = {
     OURS: Solver(_ours),
+    f'{OURS}, relaxation {RELAXATION:g}': Solver(_relaxed),
     'Algorithm 1/2 as printed, in torch': Solver(_as_printed),
     'reads of the kernel alone (bound)': Solver(_kernel_passes),
     HUNGARIAN: Solver(_scipy, 'scipy'),

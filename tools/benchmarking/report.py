@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 
-from .algorithm import accuracy
+from .algorithm import RELAXATION, accuracy, unconverged
 from .cases import Case
 from .competitors import Call, calls
 from .growth import GrowthPoint
 from .losses import NUM_CLASSES, LossTime
 from .memory import peak_memory, process_peak
+from .task import Task
 from .timing import Clock, Time
 from .training_step import MATCHINGS, ONCE, Phase, step_ms
 
@@ -76,6 +77,7 @@ def report_case(
         f'float64: {errors["ours"]:.1e}; the same in float32: '
         f'{errors["as_printed"]:.1e}'
     )
+    converged = _report_convergence(task)
     matrix = 4 * math.prod(size)
     ours = next(iter(case.calls.values()))
     peak, grown = peak_memory(ours, device), process_peak(ours)
@@ -97,10 +99,30 @@ def report_case(
             key: value if math.isfinite(value) else None  # as for the taus
             for key, value in errors.items()
         },
+        unconverged=converged,
         cost_matrix_bytes=matrix,
         peak_bytes=peak,
         process_peak_bytes=grown,
     )
+
+
+def _report_convergence(task: Task) -> list[dict]:
+    rows = []
+    balanced = replace(task, tau1=math.inf, tau2=math.inf)
+    cases = {'as configured': task, 'balanced': balanced}
+    if task.balanced:
+        del cases['as configured']
+    for name, case in cases.items():
+        for relaxation in (1.0, RELAXATION):
+            share = unconverged(case, relaxation)
+            print(
+                f'  after {task.num_iters} iterations, {name}, relaxation '
+                f'{relaxation:g}: {100 * share["mean"]:.2f} % of the '
+                f'foreground mass elsewhere, at most '
+                f'{100 * share["worst"]:.2f} %'
+            )
+            rows.append(dict(name=name, relaxation=relaxation, **share))
+    return rows
 
 
 def _report_times(

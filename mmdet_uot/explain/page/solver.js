@@ -19,6 +19,7 @@ function solve(problem, numbers) {
   const live = columnMass.filter((mass) => mass > 0).length;
   // Line 4: v = 1 / (n + 1).
   const logV = columnMass.map((m) => (m > 0 ? -Math.log(live) : -Infinity));
+  let last = logV.slice();
   const logU = new Float64Array(rows);
   const rowSum = new Float64Array(rows);
 
@@ -71,14 +72,15 @@ function solve(problem, numbers) {
     for (let i = 0; i < rows; i++)
       logU[i] = scaling(rowMass[i], rowSum[i], power1);
     const columnSum = sumColumns();
-    const relaxed = iteration >= 3 && iteration < numIters - 1;
-    for (let j = 0; j < columns; j++) {
-      const plain = scalingOf(j, columnSum[j]);
-      // Over-relaxed: log v moves further than the plain step.
-      logV[j] = relaxed && Number.isFinite(logV[j])
-        ? logV[j] + relaxation * (plain - logV[j])
-        : plain;
-    }
+    const plain = logV.map((_, j) => scalingOf(j, columnSum[j]));
+    // Over-relaxed: log v goes on from the last plain step beyond this one.
+    const factor = iteration === numIters - 1
+      ? 1 : Math.min(relaxation, 1 + iteration / (iteration + 3));
+    for (let j = 0; j < columns; j++)
+      logV[j] = factor > 1 && Number.isFinite(last[j])
+        ? last[j] + factor * (plain[j] - last[j])
+        : plain[j];
+    last = plain;
   }
   return weigh(problem, logU, logV, epsilon);
 }

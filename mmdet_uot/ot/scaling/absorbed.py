@@ -99,8 +99,10 @@ def _iterate(scaling: Scaling, moves: Moves, num_iters: int) -> None:
 
 def _iterate_relaxed(scaling: Scaling, numbers: Numbers) -> None:
     """Runs iterations without a bound of their moves, in the log domain."""
-    for done in range(numbers.num_iters):
-        moved = scaling.log_iteration(numbers.step(done))
-        left = moved * (numbers.num_iters - 1 - done)
+    last = scaling.gt.log_scaling
+    for done in range(numbers.num_iters - 1):
+        left = scaling.log_iteration() * (numbers.num_iters - 1 - done)
         if can_look(left) and bool((left < numbers.tol).all()):
-            break
+            return
+        last = scaling.extrapolate(last, numbers.factor(done))
+    scaling.log_iteration()

@@ -82,11 +82,8 @@ class Scaling:
         count = self.gt.live.sum(2, keepdim=True).clamp(min=1)
         self.gt.refer_to(-count.double().log().expand(self.gt.live.shape))
 
-    def log_iteration(self, step: float = 1.0) -> Tensor:
+    def log_iteration(self) -> Tensor:
         """Updates u, then v (Alg. 2, lines 6 and 7), in the log domain.
-
-        Args:
-            step (float): How far log v moves. Defaults to 1, the plain step.
 
         Returns:
             Tensor: (B,) share of the mass that the move of v moved.
@@ -95,13 +92,26 @@ class Scaling:
         self.pred.start_from(self._log_sum(before.mT, 1))
         log_sum = self._log_sum(self.pred.log_scaling, 2).mT
         self.gt.start_from(log_sum)
-        if step != 1:
-            self.gt.refer_to(before.lerp(self.gt.reference, step))
         self.kernel_is_current = False
         moved = (log_sum + self.gt.reference).exp()
         moved = (moved - (log_sum + before).exp()).abs()
         moved = torch.where(self.gt.live, moved, 0.0).sum((1, 2))
         return moved / self.num_preds.view(-1)
+
+    def extrapolate(self, last: Tensor, factor: float) -> Tensor:
+        """Moves log v on from what it was, by a factor further than now.
+
+        Args:
+            last (Tensor): (B, 1, M + 1) log v to start from.
+            factor (float): Of the way to log v; 1 leaves it where it is.
+
+        Returns:
+            Tensor: (B, 1, M + 1) log v before.
+        """
+        log_v = self.gt.log_scaling
+        if factor != 1:
+            self.gt.refer_to(last.lerp(log_v, factor))
+        return log_v
 
     def kernel_iteration(self) -> None:
         """Updates u, then v (Alg. 2, lines 6 and 7), on the kernel."""

@@ -45,16 +45,21 @@ def test_twenty_relaxed_iterations_are_closer(numbers, seed):
     target = sinkhorn(problem, num_iters=3000, **numbers)
     plain = elsewhere(sinkhorn(problem, **numbers), target)
     relaxed = sinkhorn(problem, relaxation=1.8, **numbers)
-    assert elsewhere(relaxed, target) < plain / 2
+    assert elsewhere(relaxed, target) < plain / 3
 
 
-def test_three_iterations_are_plain():
-    problem = contested()
-    plain = sinkhorn(problem, num_iters=4, **BALANCED)
-    relaxed = sinkhorn(problem, num_iters=4, relaxation=1.9, **BALANCED)
-    torch.testing.assert_close(
-        relaxed.weights, plain.weights, atol=2e-6, rtol=0
-    )
+@pytest.mark.parametrize('num_iters', [1, 2, 3, 7, 40])
+@pytest.mark.parametrize('numbers', [BALANCED, UNBALANCED])
+def test_nesterovs_momentum(
+    numbers, num_iters, scaling_algorithm, cost_families, worst_error
+):
+    for costs in cost_families(60, 7).values():
+        # The second image has padding.
+        problem = MatchingProblem.from_costs([costs, costs[:40, :3]], 0.5)
+        options = dict(numbers, num_iters=num_iters, relaxation=1.7)
+        weights = sinkhorn(problem, **options).weights
+        oracle = scaling_algorithm(problem, **options)
+        assert worst_error(weights, oracle) < 1e-5
 
 
 @pytest.mark.parametrize('relaxation', [1.0, 1.8])
