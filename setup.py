@@ -25,13 +25,17 @@ MIM_FILES = ('configs', 'tools', 'model-index.yml')
 C_FILES = (
     'candidates',
     'match_costs',
+    'overlaps',
     'parallel',
     'scaling',
     'sparse_scaling',
 )
 HEADERS = (
+    'blocks',
+    'box_blocks',
     'elementary',
     'elementary_double',
+    'exact_products',
     'lanes',
     'masses',
     'old_glibc',

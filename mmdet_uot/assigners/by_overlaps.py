@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from mmengine.structures import InstanceData
 
 from ..costs.class_losses import BatchedBackgroundCost
+from ..costs.exclusion import exclude
 from ..costs.matching_cost import Costs, MatchingCost
 from ..costs.paper_costs import OneMinusIoUCost
 from ..costs.scale import UnitScale
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
+from ..native import can_read
 from ..ot import ScalingSolver, Solver, SparsePlan, may_hold
 from ..ot.scaling.sparse import solve_overlaps
 
@@ -17,7 +22,12 @@ __all__ = ['match_overlaps']
 
 
 def match_overlaps(
-    batch: MatchBatch, cost: MatchingCost, mass: Mass, solver: Solver
+    batch: MatchBatch,
+    batch_ignore: Sequence[InstanceData | None],
+    cost: MatchingCost,
+    mass: Mass,
+    solver: Solver,
+    forced: bool,
 ) -> SparsePlan | None:
     """Matches a batch by 1 - IoU on the CPU.
 
@@ -26,27 +36,27 @@ def match_overlaps(
 
     Args:
         batch (MatchBatch): B images.
+        batch_ignore (Sequence[InstanceData | None]): Per image, ignored
+            ``bboxes``, or None.
         cost (MatchingCost): What pairs cost.
         mass (Mass): The masses asked for.
         solver (Solver): The scaling algorithm.
+        forced (bool): Whether ground truths insist on their mass.
 
     Returns:
         SparsePlan | None: None if the costs are to be computed: for others
-        than 1 - IoU, in another unit, with candidates, ignored boxes or a
-        band, where a box is no good, or where too many pairs can carry mass.
+        than 1 - IoU, in another unit, where a box is no good, or where too
+        many pairs can carry mass.
     """
     if (
         [type(term) for term in cost.match_costs] != [OneMinusIoUCost]
         or cost.match_costs[0].iou_mode != 'iou'
         or not isinstance(cost.scale, UnitScale)
         or cost.scale.span.unit != cost.match_costs[0].weight
-        or cost.candidates is not None
         or isinstance(cost.background_cost, BatchedBackgroundCost)
-        or cost.ignore_iof_thr > 0
-        or cost.ignore_band is not None
         or not isinstance(solver, ScalingSolver)
         or solver.epsilon_rule == 'support'
-        or batch.device.type != 'cpu'
+        or not can_read(batch.boxes)
         or 0 in batch.shape
         or may_hold(batch.gt_flaws() > 0)
     ):
@@ -54,9 +64,17 @@ def match_overlaps(
     B, N, columns = batch.shape
     # What is asked of the predictions and ground truths needs no cost.
     unknown = batch.boxes.new_zeros(()).expand(B, N, columns)
-    gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-    costs = Costs(unknown, gt_valid, pred_valid, 1.0, batch.num_preds)
-    problem = mass(costs, batch)
+    gt_valid = batch.gt_valid()
+    pred_valid = cost.taking_part(batch, batch_ignore, forced)
+    allowed = counts = None
+    if cost.candidates is not None:
+        allowed = cost.candidates.pairs(batch)
+        counts = exclude(None, allowed, gt_valid, pred_valid)
+        gt_valid = gt_valid & (counts > 0)
+    num_preds = None if cost.ignores else batch.num_preds
+    problem = mass(
+        Costs(unknown, gt_valid, pred_valid, 1.0, num_preds, counts), batch
+    )
     background = cost.background_of(batch)
     if not isinstance(background, torch.Tensor):
         background = torch.tensor(background)
@@ -68,4 +86,6 @@ def match_overlaps(
         problem.gt_mass,
         problem.gt_range,
         solver.numbers(problem, mass.tau1, mass.tau2),
+        allowed,
+        counts,
     )

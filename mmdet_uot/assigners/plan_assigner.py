@@ -250,10 +250,15 @@ class PlanAssigner(BaseAssigner):
         Returns:
             MatchingProblem: Cost (B, N, M + 1).
         """
-        two_stages = isinstance(self.solver, TwoStageSolver)
-        forced = two_stages or self.mass.tau2 >= 1
-        costs = self.cost(batch, batch_ignore, self.solver.is_exact, forced)
+        costs = self.cost(
+            batch, batch_ignore, self.solver.is_exact, self._insists
+        )
         return self.mass(costs, batch)
+
+    @property
+    def _insists(self) -> bool:
+        """Whether ground truths insist on their mass."""
+        return isinstance(self.solver, TwoStageSolver) or self.mass.tau2 >= 1
 
     def solve(
         self, problem: MatchingProblem, overwrite_cost: bool = False
@@ -274,7 +279,12 @@ class PlanAssigner(BaseAssigner):
             budget = sys.maxsize
         with full_precision(batch.device):
             plan: TransportPlan | None = match_overlaps(
-                batch, self.cost, self.mass, self.solver
+                batch,
+                batch_ignore,
+                self.cost,
+                self.mass,
+                self.solver,
+                self._insists,
             )
             if plan is None:
                 plans = (

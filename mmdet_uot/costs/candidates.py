@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_, or_
-from typing import Callable
+from typing import Any, Callable
 
 import torch
-from mmdet.models.task_modules.assigners.match_cost import IoUCost
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 from .._options import check_choice
 from ..inputs.match_batch import MatchBatch
-from .exclusion import near_points
-from .whole_batch import add_cost
+from ..inputs.native_overlaps import bits_above
+from ..native import can_read
+from .exclusion import near_bits, near_points, pack
+from .pairs import overlaps
 
 __all__ = [
     'AllCandidates',
@@ -32,7 +33,6 @@ __all__ = [
 Candidates = Callable[[MatchBatch], Tensor]
 
 _PRIORS = ('points', 'boxes')
-_IOU = IoUCost(iou_mode='iou', weight=-1.0)
 
 
 class _ByPriors:
@@ -54,11 +54,24 @@ class _ByPriors:
         return (batch.prior_kind or self.priors) == 'boxes'
 
     def points(self, batch: MatchBatch) -> Tensor:
-        """(B, N, 2) coordinates x and y."""
-        points = batch.priors[..., :2]
+        """(B, N, 2) coordinates x and y, (1, N, 2) if all are the same."""
+        priors = _once(batch.priors)
+        points = priors[..., :2]
         if self.are_boxes(batch):
-            points = (points + batch.priors[..., 2:4]) / 2
+            points = (points + priors[..., 2:4]) / 2
         return points
+
+    def region(self, batch: MatchBatch) -> tuple[Any, ...]:
+        """The arguments of :func:`near_points` after the batch."""
+        raise NotImplementedError
+
+    def __call__(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool."""
+        return near_points(batch, *self.region(batch))
+
+    def bits(self, batch: MatchBatch) -> Tensor | None:
+        """The same as bits, see :mod:`.exclusion`, or None."""
+        return near_bits(batch, *self.region(batch))
 
 
 @TASK_UTILS.register_module()
@@ -83,11 +96,11 @@ class InsideBox(_ByPriors):
         super().__init__(priors=priors)
         self.margin, self.of_any = margin, of_any
 
-    def __call__(self, batch: MatchBatch) -> Tensor:
-        """(B, M, N) bool."""
+    def region(self, batch: MatchBatch) -> tuple[Any, ...]:
+        """The box without its margin."""
         low, high = batch.gt_boxes.split(2, -1)
         bounds = torch.cat((low + self.margin, high - self.margin), dim=-1)
-        return near_points(batch, self.points(batch), 0.0, bounds, self.of_any)
+        return self.points(batch), 0.0, bounds, self.of_any
 
 
 @TASK_UTILS.register_module()
@@ -113,22 +126,17 @@ class CenterRegion(_ByPriors):
         super().__init__(priors=priors)
         self.radius, self.sides = radius, sides
 
-    def __call__(self, batch: MatchBatch) -> Tensor:
-        """(B, M, N) bool."""
-        reach = batch.prior_strides
+    def region(self, batch: MatchBatch) -> tuple[Any, ...]:
+        """The centre, which points reach."""
+        priors, reach = _once(batch.priors), batch.prior_strides
         if not self.are_boxes(batch):
-            reach = batch.priors[..., 2:4]
+            reach = priors[..., 2:4]
         elif reach is None:
-            left_top, right_bottom = batch.priors[..., :4].split(2, -1)
+            left_top, right_bottom = priors[..., :4].split(2, -1)
             reach = (right_bottom - left_top) / self.sides
         low, high = batch.gt_boxes.split(2, -1)
-        center = (low + high) / 2
-        return near_points(
-            batch,
-            self.points(batch),
-            self.radius * reach,
-            torch.cat((center, center), dim=-1),
-        )
+        center = torch.cat((low + high, low + high), dim=-1) / 2
+        return self.points(batch), self.radius * _once(reach), center
 
 
 @TASK_UTILS.register_module()
@@ -144,10 +152,11 @@ class IoUAbove:
 
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
-        B, N, columns = batch.shape
-        ious = torch.zeros((B, columns - 1, N), device=batch.device)
-        add_cost(_IOU, batch, batch.gt_valid(), ious)
-        return ious > self.threshold
+        return overlaps(batch, 'iou') > self.threshold
+
+    def bits(self, batch: MatchBatch) -> Tensor | None:
+        """The same as bits, see :mod:`.exclusion`, or None."""
+        return bits_above(batch, self.threshold)
 
 
 @TASK_UTILS.register_module()
@@ -168,6 +177,10 @@ class AnyCandidate:
         """(B, M, N) bool."""
         return reduce(or_, (rule(batch) for rule in self.rules))
 
+    def bits(self, batch: MatchBatch) -> Tensor:
+        """The same as bits, see :mod:`.exclusion`."""
+        return reduce(or_, (_bits_of(rule, batch) for rule in self.rules))
+
 
 class AllCandidates:
     """Every one of several rules holds.
@@ -182,6 +195,22 @@ class AllCandidates:
     def __call__(self, batch: MatchBatch) -> Tensor:
         """(B, M, N) bool."""
         return reduce(and_, (rule(batch) for rule in self.rules))
+
+    def pairs(self, batch: MatchBatch) -> Tensor:
+        """(B, M, N) bool, or as bits where the library can read those."""
+        if can_read(batch.gt_boxes):
+            return reduce(and_, (_bits_of(rule, batch) for rule in self.rules))
+        return self(batch)
+
+
+def _bits_of(rule: Candidates, batch: MatchBatch) -> Tensor:
+    bits = rule.bits(batch) if hasattr(rule, 'bits') else None
+    return pack(rule(batch)) if bits is None else bits
+
+
+def _once(values: Tensor) -> Tensor:
+    """The first image of values that are the same for all."""
+    return values[:1] if values.stride(0) == 0 else values
 
 
 def name_of(rule: Candidates) -> str:

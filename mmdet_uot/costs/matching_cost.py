@@ -185,19 +185,8 @@ class MatchingCost:
         Raises:
             ValueError: If ``bad_costs`` is ``'raise'`` and there are some.
         """
-        gt_valid, pred_valid = batch.gt_valid(), batch.pred_valid()
-        ignores = self.ignore_iof_thr > 0
-        if ignores:
-            pred_valid &= ~lies_in_ignored(
-                batch,
-                batch_ignore,
-                self.ignore_iof_thr,
-                self.ignore_wrt_candidates,
-            )
-        if self.ignore_band is not None:
-            pred_valid &= ~lies_in_band(
-                batch, gt_valid, *self.ignore_band, keep_closest=forced
-            )
+        gt_valid = batch.gt_valid()
+        pred_valid = self.taking_part(batch, batch_ignore, forced)
         self.scale.measure(batch, gt_valid, pred_valid)
         rows, term_is_bad = self._rows(batch, gt_valid)
         cost = rows[:, :-1]
@@ -226,7 +215,7 @@ class MatchingCost:
             max_cost = max(max_cost, FARTHEST)
         num_candidates = None
         if self.candidates is not None:
-            allowed = self.candidates(batch)
+            allowed = self.candidates.pairs(batch)
             num_candidates = exclude(cost, allowed, gt_valid, pred_valid)
             # That of the batch stays: it is asked again.
             gt_valid = gt_valid & (num_candidates > 0)
@@ -235,9 +224,35 @@ class MatchingCost:
             gt_valid,
             pred_valid,
             max_cost,
-            num_preds=None if ignores or self.ignore_band else batch.num_preds,
+            num_preds=None if self.ignores else batch.num_preds,
             num_candidates=num_candidates,
         )
+
+    @property
+    def ignores(self) -> bool:
+        """Whether predictions may take no part, whatever they cost."""
+        return self.ignore_iof_thr > 0 or self.ignore_band is not None
+
+    def taking_part(
+        self,
+        batch: MatchBatch,
+        batch_ignore: Sequence[InstanceData | None],
+        forced: bool,
+    ) -> Tensor:
+        """(B, N) bool, predictions outside of what is ignored."""
+        pred_valid = batch.pred_valid()
+        if self.ignore_iof_thr > 0:
+            pred_valid &= ~lies_in_ignored(
+                batch,
+                batch_ignore,
+                self.ignore_iof_thr,
+                self.ignore_wrt_candidates,
+            )
+        if self.ignore_band is not None:
+            pred_valid &= ~lies_in_band(
+                batch, *self.ignore_band, keep_closest=forced
+            )
+        return pred_valid
 
     def background_of(self, batch: MatchBatch) -> float | Tensor:
         """Numbers given: one, (N,) or (B, N) float32."""

@@ -6,23 +6,19 @@ import torch
 from torch import Tensor
 
 from .match_batch import MatchBatch
+from .native_overlaps import greatest_overlaps
 from .overlaps import pairwise_overlaps
 
 __all__ = ['lies_in_band']
 
 
 def lies_in_band(
-    batch: MatchBatch,
-    gt_valid: Tensor,
-    low: float,
-    high: float,
-    keep_closest: bool,
+    batch: MatchBatch, low: float, high: float, keep_closest: bool
 ) -> Tensor:
     """Tells whose greatest IoU lies in a band, as MaxIoUAssigner does.
 
     Args:
         batch (MatchBatch): B images with boxes.
-        gt_valid (Tensor): (B, M) bool, ground truths that take part.
         low (float): Least IoU of the band.
         high (float): What the IoU stays below.
         keep_closest (bool): Whether the closest prediction of a ground truth
@@ -31,7 +27,19 @@ def lies_in_band(
     Returns:
         Tensor: (B, N) bool.
     """
-    found = torch.zeros_like(batch.pred_valid())
+    overlaps = greatest_overlaps(batch)
+    if overlaps is not None:
+        greatest, closest = overlaps
+        found = (greatest >= low) & (greatest < high) & batch.pred_valid()
+        found &= batch.gt_counts.unsqueeze(1) > 0
+        if keep_closest:
+            # The padding keeps what the first ground truth does.
+            index = torch.arange(closest.shape[1])
+            is_real = index < batch.gt_counts.unsqueeze(1)
+            closest = closest.where(is_real, closest[:, :1])
+            found.scatter_(1, closest, False)
+        return found
+    found, gt_valid = torch.zeros_like(batch.pred_valid()), batch.gt_valid()
     for image, (num_preds, num_gts) in enumerate(
         zip(batch.num_preds, batch.num_gts)
     ):

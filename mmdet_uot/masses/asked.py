@@ -9,9 +9,10 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 from ..costs.candidates import build_candidates
-from ..costs.paper_costs import OneMinusIoUCost
-from ..costs.whole_batch import add_cost
+from ..costs.exclusion import unpack
+from ..costs.pairs import overlaps
 from ..inputs.match_batch import MatchBatch
+from ..inputs.native_overlaps import sums_of_greatest
 from ..ot import may_hold
 
 __all__ = ['DynamicMass', 'FieldMass']
@@ -72,24 +73,30 @@ class DynamicMass:
         Returns:
             Tensor: (B, M) float32 whole numbers.
         """
-        return self._sum_of_greatest(self._overlaps(batch)).floor().clamp(1)
+        counts = None
+        if self.candidates is not None:
+            counts = self.candidates.pairs(batch)
+            counts = counts.masked_fill(~batch.gt_valid().unsqueeze(2), 0)
+        sums = None
+        if counts is None or counts.dtype == torch.int64:
+            sums = sums_of_greatest(batch, self.top, counts, self.shared)
+        if sums is None:
+            sums = self._sum_of_greatest(self._overlaps(batch, counts))
+        return sums.floor().clamp(1)
 
-    def _overlaps(self, batch: MatchBatch) -> Tensor:
-        """(B, M, N) IoUs; those of padded predictions are 0."""
-        B, N, columns = batch.shape
-        ious = torch.ones((B, columns - 1, N), device=batch.device)
-        cost = OneMinusIoUCost(weight=-1.0)
-        may_be_bad = add_cost(cost, batch, batch.gt_valid(), ious)
+    def _overlaps(self, batch: MatchBatch, counts: Tensor | None) -> Tensor:
+        """(B, M, N) IoUs; 0 where they do not count."""
+        ious = overlaps(batch, 'iou').nan_to_num_(0.0)
         left_out = ~batch.pred_valid()
         if may_hold(left_out):
             ious.masked_fill_(left_out.unsqueeze(1), 0.0)
-        if self.candidates is not None:
-            counts = self.candidates(batch)
-            counts &= batch.gt_valid().unsqueeze(2)
+        if counts is not None:
+            if counts.dtype == torch.int64:
+                counts = unpack(counts, batch.shape[1])
             if self.shared:
                 counts = counts.any(1, keepdim=True)
             ious.masked_fill_(~counts, 0.0)
-        return ious.nan_to_num_(0.0) if may_hold(may_be_bad) else ious
+        return ious
 
     def _sum_of_greatest(self, values: Tensor) -> Tensor:
         """(B, M) sums of the greatest of (B, M, N)."""

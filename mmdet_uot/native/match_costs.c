@@ -4,13 +4,7 @@
    predictions. The padding is left alone. Comparisons are written so that NaN
    comes through to the cost, as in PyTorch. */
 
-/* Overlaps are those of mmdet to the last bit, or ties would be broken in
-   another way: products are rounded before they are added. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("fp-contract=off")
-#else
-#pragma STDC FP_CONTRACT OFF
-#endif
+#include "exact_products.h"
 
 #include "elementary.h"
 #include "overlap.h"

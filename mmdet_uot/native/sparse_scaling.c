@@ -57,6 +57,9 @@ typedef struct {
     const float *boxes; /* else (images, predictions, 4), for costs 1 - IoU */
     int64_t box_image_stride; /* 0 repeats one image */
     const float *gt_boxes;    /* (images, ground truths, 4) */
+    const uint64_t *allowed;  /* (images, ground truths, blocks) bits of pairs,
+                                 or NULL for all */
+    const int64_t *num_candidates; /* (images, ground truths) of them */
     const float *pred_mass;   /* (images, predictions) */
     const float *gt_mass;     /* (images, columns) */
     const float *gt_range;    /* (2, images, columns) least, most; or NULL */
@@ -93,6 +96,7 @@ typedef struct {
     double gain;       /* that gain */
     double *gains;     /* else of each prediction, 0 for the padding */
     double *threshold; /* of each ground truth: all of lower d are pairs */
+    int64_t *others;   /* of each: how many may be matched and are no pairs */
     double *far_gain;     /* of each: the sum of k_ij gain_i of boxes without
                              overlap, which all cost 1 */
     double faint_reach;   /* as the first threshold, of faint pairs */
@@ -177,11 +181,13 @@ static float scan_column(
                         + im->column[j] * p->cost_column_stride,
                     im->base, im->N, threshold, im->pair_row, im->pair_cost,
                     im->capacity, &im->num_pairs);
-    const float *gt = p->gt_boxes
-                      + 4 * (index * (p->num_columns - 1) + im->column[j]);
-    return scan_boxes(&im->blocks, gt, im->base, im->most_base, threshold,
-                      im->reach, im->pair_row, im->pair_cost, im->capacity,
-                      &im->num_pairs);
+    int64_t row = index * (p->num_columns - 1) + im->column[j];
+    const uint64_t *allowed = p->allowed;
+    if (allowed)
+        allowed += row * im->blocks.num_blocks;
+    return scan_boxes(&im->blocks, p->gt_boxes + 4 * row, allowed, im->base,
+                      im->most_base, threshold, im->reach, im->pair_row,
+                      im->pair_cost, im->capacity, &im->num_pairs);
 }
 
 /* Finds the pairs below the thresholds, column by column. A ground truth that
@@ -218,9 +224,11 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
         if (im->num_pairs == im->start[j]
             || im->threshold[j] > MOST * im->epsilon)
             return 0;
-        int64_t found = im->num_pairs - im->start[j];
+        int64_t row = index * (p->num_columns - 1) + im->column[j];
+        int64_t may = p->allowed ? p->num_candidates[row] : im->num_live;
+        im->others[j] = may - (im->num_pairs - im->start[j]);
         im->far_gain[j] = im->threshold[j] >= limit
-                              ? far * (double)(im->num_live - found)
+                              ? far * (double)im->others[j]
                               : 0.0;
     }
     im->start[im->M] = im->num_pairs;
@@ -288,6 +296,7 @@ static size_t lay_out(image *im, char *memory)
     im->state = take(memory, &used, im->N, sizeof(int32_t));
     im->column = take(memory, &used, columns, sizeof(int64_t));
     im->threshold = take(memory, &used, columns, sizeof(double));
+    im->others = take(memory, &used, columns, sizeof(int64_t));
     im->far_gain = take(memory, &used, columns, sizeof(double));
     im->faint_kernel = take(memory, &used, columns, sizeof(double));
     im->start = take(memory, &used, columns, sizeof(int64_t));
@@ -434,6 +443,8 @@ static outcome check(image *im, const sparse_problem *p)
     for (int64_t j = 0; j < im->M; j++) {
         int has_faint = s->faint.start[j] < s->faint.start[j + 1];
         share += has_faint ? s->ratio[j] * im->faint_kernel[j] : 0.0;
+        if (im->others[j] == 0)
+            continue;
         double threshold = im->threshold[j];
         double kernel = exp(-threshold / im->epsilon);
         /* Summed up, and each too little for a pair and in a row's sum. */

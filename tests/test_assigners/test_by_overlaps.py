@@ -48,11 +48,17 @@ def make_batch(own_boxes=False):
     return InstanceBatch(preds, gts, None)
 
 
+def solve(batch, assigner, ignore):
+    parts = assigner.cost, assigner.mass, assigner.solver
+    return match_overlaps(batch, ignore, *parts, assigner.mass.tau2 >= 1)
+
+
 def solve_both(batch, **options):
     assigner = UOTAssigner(**options)
-    parts = assigner.cost, assigner.mass, assigner.solver
-    costs = assigner.solve(assigner.problem(batch, [None] * len(batch)))
-    return match_overlaps(batch, *parts), costs
+    ignore = [None] * len(batch)
+    ignore[2] = InstanceData(bboxes=torch.tensor([[50.0, 60, 150, 140]]))
+    costs = assigner.solve(assigner.problem(batch, ignore))
+    return solve(batch, assigner, ignore), costs
 
 
 @pytest.mark.parametrize('own_boxes', [False, True])
@@ -63,10 +69,36 @@ def solve_both(batch, **options):
         dict(tau1='inf', tau2='inf'),
         dict(tau1=1.0, tau2=0.1, background_cost=0.6),
         dict(match_costs=dict(type='OneMinusIoUCost', weight=2.0)),
+        dict(gt_mass=(1, 3), tau2='inf'),
+        dict(gt_mass=dict(type='DynamicMass'), tau2='inf'),
+        dict(ignore_iof_thr=0.5),
+        dict(ignore_band=(0.3, 0.4)),
+        dict(ignore_band=(0.3, 0.4), tau2=10.0),
+        dict(candidates=dict(type='IoUAbove', threshold=0.45), tau2='inf'),
+        dict(
+            candidates=[
+                dict(type='InsideBox', margin=20.0, priors='boxes'),
+                dict(type='IoUAbove', threshold=0.2),
+            ],
+            gt_mass=2,
+            background_cost=0.7,
+        ),
+        dict(
+            candidates=dict(type='InsideBox', margin=45.0, priors='boxes'),
+            gt_mass=dict(
+                type='DynamicMass',
+                candidates=dict(type='InsideBox', priors='boxes'),
+            ),
+        ),
     ],
+    ids=str,
 )
 def test_the_plan_of_the_costs(own_boxes, options):
-    plan, expected = solve_both(make_batch(own_boxes), **options)
+    batch = make_batch(own_boxes)
+    if own_boxes:  # Boxes of a model come with the anchors they are from.
+        for pred in batch.preds:
+            pred.priors = pred.bboxes
+    plan, expected = solve_both(batch, **options)
     for name in ('weights', 'pred_mass', 'gt_mass', 'gt_potential'):
         torch.testing.assert_close(
             getattr(plan, name), getattr(expected, name), atol=1e-6, rtol=0
@@ -89,7 +121,6 @@ def test_background_of_each_anchor():
         dict(match_costs=[dict(type='OneMinusIoUCost')] * 2),
         dict(cost_scaling='image_max'),
         dict(cost_scaling=2.0),
-        dict(ignore_iof_thr=0.5),
         dict(preset='hungarian'),
         dict(epsilon_rule='support'),
         # Boxes that do not overlap could carry mass.
@@ -98,8 +129,7 @@ def test_background_of_each_anchor():
 )
 def test_others_need_their_costs(options):
     assigner = UOTAssigner(**options)
-    parts = assigner.cost, assigner.mass, assigner.solver
-    assert match_overlaps(make_batch(), *parts) is None
+    assert solve(make_batch(), assigner, [None] * 4) is None
 
 
 @pytest.mark.parametrize('bad', [float('nan'), float('inf')])
@@ -109,6 +139,4 @@ def test_bad_boxes_are_told_of_by_the_costs(bad, of):
     boxes = batch.preds[0].priors if of == 'preds' else batch.gts[0].bboxes
     boxes[0, 2] = bad
     batch = InstanceBatch(batch.preds, batch.gts, None)
-    assigner = UOTAssigner()
-    parts = assigner.cost, assigner.mass, assigner.solver
-    assert match_overlaps(batch, *parts) is None
+    assert solve(batch, UOTAssigner(), [None] * 4) is None

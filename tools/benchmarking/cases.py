@@ -33,6 +33,17 @@ WORKLOADS = {
     'dino': 'dino_ot_coco',
     'retinanet': 'retinanet_uot_cpu',
 }
+# Other masses; and candidates and a band, which need anchors.
+_MASSES = {
+    'gt_mass=3': dict(gt_mass=3.0),
+    'a range of masses': dict(gt_mass=(1.0, 3.0)),
+    'DynamicMass': dict(gt_mass=dict(type='DynamicMass')),
+}
+_CANDIDATES = {
+    'InsideBox': dict(candidates=dict(type='InsideBox', priors='boxes')),
+    'IoUAbove': dict(candidates=dict(type='IoUAbove', threshold=0.1)),
+    'ignore_band': dict(ignore_band=(0.4, 0.5)),
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,9 @@ def draw_case(
     ]
     anchors = 'anchor_generator' in model.bbox_head
     draw = anchor_inputs if anchors else query_inputs
-    return _case(model.train_cfg.assigner, draw(model, objects, options))
+    variants = {**_MASSES, **(_CANDIDATES if anchors else {})}
+    inputs = draw(model, objects, options)
+    return _case(model.train_cfg.assigner, inputs, variants)
 
 
 def costs_alone(
@@ -114,7 +127,9 @@ def costs_alone(
     return assigner.problem(batch, ignore)
 
 
-def _case(config: ConfigDict, inputs: Inputs) -> Case:
+def _case(
+    config: ConfigDict, inputs: Inputs, variants: dict[str, dict]
+) -> Case:
     ours = TASK_UTILS.build(config)
     costs = partial(costs_alone, ours, inputs.make_batch)
     problem = costs()
@@ -130,6 +145,9 @@ def _case(config: ConfigDict, inputs: Inputs) -> Case:
         config.type: partial(inputs.match, ours),
         f'{config.type}, costs alone': costs,
     }
+    for name, options in variants.items():
+        variant = TASK_UTILS.build({**config, **options})
+        calls[f'{config.type}, {name}'] = partial(inputs.match, variant)
     for name, (rival, preds) in inputs.rivals.items():
         assign = TASK_UTILS.build(rival).assign
         calls[f'{name}, by image'] = partial(_by_image, assign, preds, inputs)

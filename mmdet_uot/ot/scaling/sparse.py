@@ -36,6 +36,8 @@ class _Problem(ctypes.Structure):
         ('boxes', ctypes.c_void_p),
         ('box_image_stride', ctypes.c_int64),
         ('gt_boxes', ctypes.c_void_p),
+        ('allowed', ctypes.c_void_p),
+        ('num_candidates', ctypes.c_void_p),
         ('pred_mass', ctypes.c_void_p),
         ('gt_mass', ctypes.c_void_p),
         ('gt_range', ctypes.c_void_p),
@@ -118,6 +120,8 @@ def solve_overlaps(
     gt_mass: Tensor,
     gt_range: Tensor | None,
     numbers: Numbers,
+    allowed: Tensor | None = None,
+    num_candidates: Tensor | None = None,
 ) -> SparsePlan | None:
     """Solves the problem of the costs 1 - IoU without making them.
 
@@ -132,6 +136,11 @@ def solve_overlaps(
         gt_mass (Tensor): (B, M + 1) float32.
         gt_range (Tensor, optional): (2, B, M + 1) float32.
         numbers (Numbers): See :class:`Numbers`.
+        allowed (Tensor, optional): (B, M, words) int64, which pairs may take
+            mass: bit i of word k is prediction 64 k + i. Defaults to None,
+            all.
+        num_candidates (Tensor, optional): (B, M) int64, how many predictions
+            with mass are allowed; given with ``allowed``.
 
     Returns:
         SparsePlan | None: None if it is to be solved with costs, as in
@@ -158,6 +167,10 @@ def solve_overlaps(
         boxes=boxes.data_ptr(),
         box_image_stride=boxes.stride(0),
         gt_boxes=gt_boxes.data_ptr(),
+        allowed=None if allowed is None else allowed.data_ptr(),
+        num_candidates=(
+            None if num_candidates is None else num_candidates.data_ptr()
+        ),
     )
 
 
@@ -167,7 +180,7 @@ def _solve(
     gt_range: Tensor | None,
     numbers: Numbers,
     most_pairs: float,
-    **costs: int,
+    **costs: int | None,
 ) -> SparsePlan | None:
     (B, N), columns = pred_mass.shape, gt_mass.shape[1]
     asked = pred_mass.contiguous(), gt_mass.contiguous()
