@@ -155,7 +155,7 @@ def _add_classes(
     alpha: float = 0.0,
     eps: float = 0.0,
 ) -> Tensor | None:
-    scores, labels = _rows_contiguous(batch.scores), batch.gt_labels
+    scores, labels = _rows_contiguous(batch.raw_scores), batch.gt_labels
     labels = labels.contiguous()
     if not (_are_float32(scores) and can_read(scores, labels)):
         return None
@@ -182,7 +182,7 @@ def _add_classes(
 def _add_one_minus_prob(
     cost: OneMinusProbCost, batch: MatchBatch, total: Tensor
 ) -> Tensor | None:
-    cost.check(batch.scores)
+    cost.check(batch.raw_scores)
     kind = _SIGMOID if cost.use_sigmoid else _SOFTMAX
     weights = (-cost.weight, cost.weight)
     return _add_classes(kind, batch, total, *weights)

@@ -100,7 +100,12 @@ class BadNumberLog:
 
 
 def mark_bad_numbers(numbers: Tensor) -> Tensor:
-    """NaN in place of all bad numbers, so that what is made of them is NaN."""
+    """NaN in place of all bad numbers, so that what is made of them is NaN.
+
+    Numbers that repeat one image go on doing so.
+    """
+    if len(numbers) > 1 and numbers.stride(0) == 0:
+        return mark_bad_numbers(numbers[:1]).expand_as(numbers)
     if _hold_none(numbers):
         return numbers
     return torch.where(is_good(numbers), numbers, math.nan)

@@ -50,7 +50,7 @@ class TensorBatch(MatchBatch):
                 f'{shape}, {tuple(boxes.shape)}, {B} and {len(metas)}'
             )
         super().__init__(GroundTruths.of(gts, metas, scores.device), shape[0])
-        self.scores = mark_bad_numbers(widen(scores.flatten(0, 1)))
+        self.raw_scores = widen(scores.flatten(0, 1))
         self.boxes = mark_bad_numbers(widen(boxes.flatten(0, 1)))
         self.num_preds = [scores.shape[2]] * len(self.num_gts)
 
@@ -58,7 +58,7 @@ class TensorBatch(MatchBatch):
         self, entries: slice, ground_truths: GroundTruths
     ) -> TensorBatch:
         return TensorBatch(
-            self.scores[None, entries],
+            self.raw_scores[None, entries],
             self.boxes[None, entries],
             ground_truths,
             ground_truths.metas,
@@ -67,7 +67,7 @@ class TensorBatch(MatchBatch):
     @property
     def num_classes(self) -> int:
         """Columns of the scores."""
-        return self.scores.shape[2]
+        return self.raw_scores.shape[2]
 
     @property
     def score_kind(self) -> str:

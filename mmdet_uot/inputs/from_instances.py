@@ -89,24 +89,24 @@ class InstanceBatch(MatchBatch):
     @cached_property
     def boxes(self) -> Tensor:  # type: ignore[override]
         """(B, N, 4) predicted boxes or anchors, xyxy."""
-        return self._stack_preds('bboxes', (4,))
+        return mark_bad_numbers(self._stack_preds('bboxes', (4,)))
 
     @cached_property
-    def scores(self) -> Tensor:  # type: ignore[override]
-        """(B, N, C) logits, or what the costs are told that they are."""
+    def raw_scores(self) -> Tensor:  # type: ignore[override]
+        """See :class:`MatchBatch`."""
         return self._stack_preds('scores')
 
     @cached_property
     def priors(self) -> Tensor:
         """See :class:`MatchBatch`."""
-        return self._stack_preds('priors')
+        return mark_bad_numbers(self._stack_preds('priors'))
 
     @cached_property
     def prior_strides(self) -> Tensor | None:
         """See :class:`MatchBatch`."""
         if 'strides' not in self.preds[0]:
             return None
-        return self._stack_preds('strides', (2,))
+        return mark_bad_numbers(self._stack_preds('strides', (2,)))
 
     @property
     def head_counts(self) -> list[int]:
@@ -127,9 +127,8 @@ class InstanceBatch(MatchBatch):
     ) -> Tensor:
         tensors = fields(self.preds, name, shape, 'batch_pred_instances')
         if all(tensor is tensors[0] for tensor in tensors):
-            numbers = mark_bad_numbers(tensors[0])
-            return numbers.expand(len(tensors), *numbers.shape)
-        return mark_bad_numbers(pad_sequence(tensors, batch_first=True))
+            return tensors[0].expand(len(tensors), *tensors[0].shape)
+        return pad_sequence(tensors, batch_first=True)
 
 
 def _with_boxes(pred: InstanceData) -> InstanceData:

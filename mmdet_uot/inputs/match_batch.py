@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..ot import valid_mask
+from .bad_numbers import mark_bad_numbers
 from .ground_truths import GroundTruths
 
 __all__ = ['MatchBatch']
@@ -29,7 +30,7 @@ class MatchBatch:
 
     num_preds: list[int]
     boxes: Tensor
-    scores: Tensor
+    raw_scores: Tensor  # as they are given, bad numbers too
     preds: list[InstanceData]
 
     def __init__(self, ground_truths: GroundTruths, layers: int = 1) -> None:
@@ -127,6 +128,11 @@ class MatchBatch:
     def names(self) -> list[str]:
         """The name of the image of each entry."""
         return list(self.ground_truths.names) * self.layers
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """(B, N, C) logits, or what the costs are told that they are."""
+        return mark_bad_numbers(self.raw_scores)
 
     @property
     def ignored(self) -> list[InstanceData | None]:

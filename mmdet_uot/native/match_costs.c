@@ -40,7 +40,8 @@ enum class_kind { SOFTMAX = 0, SIGMOID = 1, FOCAL = 2 };
 typedef struct {
     target to;
     int64_t kind;
-    const float *scores; /* (images, predictions, classes) logits */
+    const float *scores; /* (images, predictions, classes) logits; bad ones are
+                            as good as NaN */
     int64_t score_image_stride, num_classes;
     const int64_t *labels; /* (images, ground truths) */
     int64_t label_image_stride;
@@ -158,20 +159,26 @@ static inline float focal(float p, float alpha, float eps)
     return positive - negative;
 }
 
+/* NaN in place of a bad number. */
+static inline float good(float x, float largest)
+{
+    return fabsf(x) <= largest ? x : NAN;
+}
+
 /* exp of the logits of some predictions, (classes, TILE), and its sums. */
 static inline void softmax(
-    const float *scores, int64_t length, int64_t num_classes,
+    const float *scores, int64_t length, int64_t num_classes, float largest,
     float *restrict terms, float *restrict sum
 )
 {
     float top[TILE];
     for (int64_t i = 0; i < length; i++) {
-        top[i] = scores[i * num_classes];
+        top[i] = good(scores[i * num_classes], largest);
         sum[i] = 0.0f;
     }
     for (int64_t k = 0; k < num_classes; k++)
         for (int64_t i = 0; i < length; i++) {
-            float x = scores[i * num_classes + k];
+            float x = good(scores[i * num_classes + k], largest);
             terms[k * TILE + i] = x;
             top[i] = bigger(top[i], x);
         }
@@ -193,11 +200,12 @@ static inline void class_values(
 )
 {
     float alpha = (float)p->alpha, eps = (float)p->eps;
+    float largest = (float)p->to.largest;
     for (int64_t k = 0; k < num; k++) {
         const float *score = scores + classes[k];
         float *restrict value = values + k * TILE;
         for (int64_t i = 0; i < length; i++)
-            value[i] = score[i * p->num_classes];
+            value[i] = good(score[i * p->num_classes], largest);
         for (int64_t i = 0; i < length; i++)
             value[i] = 1.0f / (1.0f + exp_bounded(-value[i]));
         if (p->kind == FOCAL)
@@ -248,7 +256,7 @@ VECTORIZED static int add_class_costs(void *arguments, int64_t image)
         const float *own = scores + start * C;
         float sum[TILE];
         if (p->kind == SOFTMAX) {
-            softmax(own, length, C, values, sum);
+            softmax(own, length, C, largest, values, sum);
             for (int64_t k = 0; k < num; k++)
                 for (int64_t i = 0; i < length; i++)
                     values[classes[k] * TILE + i] /= sum[i];
