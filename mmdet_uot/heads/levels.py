@@ -10,6 +10,7 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from ..inputs.bad_numbers import is_good
+from ..losses.rows import rows_of
 from ..ot import WeightedPairs
 
 __all__ = ['boxes_of_pairs', 'flatten_levels', 'sum_levels']
@@ -59,7 +60,7 @@ def boxes_of_pairs(
         tuple[Tensor, Tensor]: (K, 4) each, boxes if ``reg_decoded_bbox``,
         else their encoding.
     """
-    pred = deltas[pairs.image, pairs.prediction]
+    pred = rows_of(deltas, pairs.image, pairs.prediction)
     prior = anchors[pairs.prediction]
     target = gt_boxes[pairs.image, pairs.ground_truth]
     if head.reg_decoded_bbox:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..ot import TransportPlan
 
 __all__ = [
+    'background_cross_entropy',
     'check_class_loss',
     'class_loss',
     'class_mass',
@@ -74,6 +75,22 @@ def cross_entropy(
         log_prob = log_prob * factor
     mass = class_mass(plan, labels, scores.shape[-1] - 1)
     return -(mass * log_prob[..., :-1]).sum(-1), -log_prob[..., -1]
+
+
+@torch.no_grad()
+def background_cross_entropy(scores: Tensor) -> Tensor:
+    """Cross-entropy of each prediction with the background.
+
+    Args:
+        scores (Tensor): (B, N, C + 1) logits, background last.
+
+    Returns:
+        Tensor: (B, N), without a gradient.
+    """
+    # Image by image, in memory that a cache holds.
+    return torch.stack(
+        [-image.float().log_softmax(-1)[:, -1] for image in scores]
+    )
 
 
 def focal(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from .._options import named_options
-from ..ot import TransportPlan, WeightedPairs
+from ..ot import SparsePlan, TransportPlan, WeightedPairs
 from .box_loss import box_loss, box_pairs
-from .class_loss import cross_entropy
+from .class_loss import background_cross_entropy, cross_entropy
 from .hard_negatives import mine_hard_negatives
+from .rows import rows_of
 
 __all__ = ['UOTMultiBoxLoss']
 
@@ -84,11 +87,9 @@ class UOTMultiBoxLoss(nn.Module):
         foreground = plan.foreground_mass
         average = foreground.clamp(min=1).sum()
 
-        positive, background = cross_entropy(scores, plan, labels)
-        hard = mine_hard_negatives(background, plan, self.neg_pos_ratio)
-        negative = background * plan.background * hard
-        loss_cls = self.pos_weight * positive.sum(1) + negative.sum(1)
-
+        is_sparse = isinstance(plan, SparsePlan)
+        of_class = self._of_pairs if is_sparse else self._of_all
+        loss_cls = of_class(scores, labels, plan)
         loss_bbox = box_loss(
             self.loss_bbox,
             pred,
@@ -101,3 +102,30 @@ class UOTMultiBoxLoss(nn.Module):
             loss_cls=list((loss_cls / average).split(1)),
             loss_bbox=list((loss_bbox / average).unbind()),
         )
+
+    def _of_all(
+        self, scores: Tensor, labels: Tensor, plan: TransportPlan
+    ) -> Tensor:
+        """(B,) class losses, from the probabilities of all predictions."""
+        positive, background = cross_entropy(scores, plan, labels)
+        hard = mine_hard_negatives(background, plan, self.neg_pos_ratio)
+        negative = background * plan.background * hard
+        return self.pos_weight * positive.sum(1) + negative.sum(1)
+
+    def _of_pairs(
+        self, scores: Tensor, labels: Tensor, plan: TransportPlan
+    ) -> Tensor:
+        """The same, with a gradient of those that count alone."""
+        background = background_cross_entropy(scores)
+        hard = mine_hard_negatives(background, plan, self.neg_pos_ratio)
+        pairs, (image, prediction) = plan.pairs(), hard.nonzero().unbind(1)
+        empty = labels.new_full(image.shape, scores.shape[-1] - 1)
+        label = torch.cat((labels[pairs.image, pairs.ground_truth], empty))
+        mass = torch.cat(
+            (self.pos_weight * pairs.mass, plan.background[image, prediction])
+        )
+        image = torch.cat((pairs.image, image))
+        prediction = torch.cat((pairs.prediction, prediction))
+        rows = rows_of(scores, image, prediction).float()
+        loss = mass * F.cross_entropy(rows, label, reduction='none')
+        return loss.new_zeros(len(scores)).index_add(0, image, loss)

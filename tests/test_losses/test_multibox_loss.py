@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 
 from mmdet_uot.losses import UOTMultiBoxLoss, mine_hard_negatives
-from mmdet_uot.ot import TransportPlan
+from mmdet_uot.ot import SparsePlan, TransportPlan
 
 KINDS = ['soft', 'hard', 'ignored']
 
@@ -40,6 +40,20 @@ def test_mining_follows_the_paper(kind, ratio, matched, rand):
     )
     spent = (plan.background * kept).sum(1)
     assert (spent <= ratio * plan.foreground.sum((1, 2)) + 1e-12).all()
+
+
+@pytest.mark.parametrize('least', [0.0, 0.9])
+def test_light_backgrounds_are_many_hard_negatives(least, rand):
+    N = 3000
+    background = least + (1 - least) * rand(2, N)
+    background[1] *= 0.01
+    weights = torch.zeros(2, N, 3, dtype=torch.float64)
+    weights[..., 2], weights[:, :4, 0] = background, 1.0
+    plan = TransportPlan(weights, weights.sum(2), weights.sum(1))
+    loss = rand(2, N)
+    kept = mine_hard_negatives(loss, plan, 3)
+    assert torch.equal(kept, mine_slowly(loss, plan, 3))
+    assert kept[1].sum() > 10 * kept[0].sum() > 0
 
 
 @pytest.mark.parametrize('ratio', [1, 3, 100])
@@ -112,11 +126,17 @@ def slow_losses(data, ratio=3.0, pos_weight=1.0, beta=1.0):
     [{}, dict(pos_weight=2.5), dict(ratio=0.5), dict(beta=0.1)],
     ids=str,
 )
+@pytest.mark.parametrize('form', ['matrix', 'pairs'])
 @pytest.mark.parametrize('kind', KINDS)
 def test_equals_the_sum_over_pairs_with_gradients(
-    kind, options, matched, losses
+    kind, form, options, matched, losses
 ):
     data = matched(kind)
+    if form == 'pairs':
+        plan = data.plan
+        data.plan = SparsePlan(
+            plan.pairs(), plan.background, plan.pred_mass, plan.gt_mass
+        )
     leaves = [data.scores.requires_grad_(), data.pred.requires_grad_()]
     box = dict(type='SmoothL1Loss', beta=options.get('beta', 1.0))
     actual = losses(
