@@ -10,7 +10,6 @@ enum { LANES = 16 };
 
 typedef float vector __attribute__((vector_size(4 * LANES), aligned(64)));
 typedef float half_vector __attribute__((vector_size(2 * LANES)));
-typedef double doubles __attribute__((vector_size(4 * LANES)));
 /* As they lie in memory that is aligned as floats are. */
 typedef float lanes __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t flags __attribute__((vector_size(4 * LANES)));
@@ -29,14 +28,13 @@ static inline int any(const flags *f)
     return all != 0;
 }
 
-/* The sum of a vector's lanes, in double. */
-static inline double sum_of_lanes(const vector *x)
+/* The sum of a vector's lanes. */
+static inline float sum_of_lanes(const vector *x)
 {
-    half_vector half[2];
+    half_vector half[2], h;
     memcpy(half, x, sizeof *x);
-    doubles s = __builtin_convertvector(half[0], doubles)
-                + __builtin_convertvector(half[1], doubles);
-    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+    h = half[0] + half[1];
+    return ((h[0] + h[4]) + (h[1] + h[5])) + ((h[2] + h[6]) + (h[3] + h[7]));
 }
 
 #endif

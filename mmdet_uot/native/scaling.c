@@ -139,6 +139,7 @@ static void iterate(
         change = on_kernel ? kernel_iteration(im) : IN_DOUBT;
         if (on_kernel && !renewed && change == IN_DOUBT) {
             renewed = 1;
+            log_scaling(&im->gt, im->gt.log_x);
             change = renew_references(im) ? kernel_iteration(im) : IN_DOUBT;
         }
         on_kernel = change != IN_DOUBT;
@@ -155,7 +156,9 @@ static void iterate(
                 &im->gt, num_iters - left, relaxation, &on_kernel
             );
     }
-    if (!on_kernel) {
+    if (on_kernel)
+        log_scaling(&im->gt, im->gt.log_x);
+    else {
         refer_to(&im->gt, im->gt.log_x);
         fill_kernel(im);
         if (im->gt.power == 1.0 && !im->gt.log_least)

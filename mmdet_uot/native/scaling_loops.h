@@ -318,9 +318,9 @@ VECTORIZED static void log_scaling(const side *s, double *restrict log_x)
         log_x[i] = s->reference[i] + log_float(s->factor[i]);
 }
 
-/* Updates u, then v, on the kernel: lines 6 and 7, in one read of it. Returns
-   how far log v has moved; IN_DOUBT, and v is as before, if the floor may be in
-   a sum. */
+/* Updates u, then v, on the kernel: lines 6 and 7, in one read of it; log v stays
+   as it was. Returns how far v has moved at most, relative to itself; IN_DOUBT,
+   and v is as before, if the floor may be in a sum. */
 VECTORIZED static double kernel_iteration(image *im)
 {
     int64_t M = im->gt.size;
@@ -400,8 +400,7 @@ VECTORIZED static double kernel_iteration(image *im)
         memcpy(v, before, sizeof(float) * M);
         return IN_DOUBT;
     }
-    log_scaling(&im->gt, im->gt.log_x);
-    return fmax(log(high), -log(low));
+    return fmaxf(high - 1.0f, 1.0f / low - 1.0f);
 }
 
 /* Moves v further than line 7 did; tells whether the kernel still serves. Returns
