@@ -29,7 +29,8 @@ __all__ = [
     'name_of',
 ]
 
-# (B, M, N) bool of a batch; what the padding holds does not matter.
+# (B, M, N) bool of a batch; what the padding holds does not matter. A rule may
+# have a method ``bits``, which says the same as bits, or None.
 Candidates = Callable[[MatchBatch], Tensor]
 
 _PRIORS = ('points', 'boxes')
@@ -204,7 +205,10 @@ class AllCandidates:
 
 
 def _bits_of(rule: Candidates, batch: MatchBatch) -> Tensor:
-    bits = rule.bits(batch) if hasattr(rule, 'bits') else None
+    # Not those of a base class whose rule is another one.
+    of_rule = (vars(base) for base in type(rule).__mro__)
+    own = next(names for names in of_rule if {'__call__', 'bits'} & {*names})
+    bits = rule.bits(batch) if 'bits' in own else None  # type: ignore
     return pack(rule(batch)) if bits is None else bits
 
 

@@ -140,10 +140,11 @@ def _within(batch: MatchBatch, bounds: Tensor, of_any: bool) -> Tensor:
 
 def pack(pairs: Tensor) -> Tensor:
     """(B, M, N) bool to bits."""
-    padded = np.zeros((*pairs.shape[:2], -(-pairs.shape[2] // WORD), 8), 'u1')
+    B, M, N = pairs.shape
+    padded = np.zeros((B, M, -(-N // WORD) * (WORD // 8)), 'u1')
     packed = np.packbits(pairs.numpy(), axis=2, bitorder='little')
-    padded.reshape(*pairs.shape[:2], -1)[..., : packed.shape[2]] = packed
-    return torch.from_numpy(padded.view('<i8').squeeze(3))
+    padded[..., : packed.shape[2]] = packed
+    return torch.from_numpy(padded.view('<i8'))
 
 
 def unpack(bits: Tensor, num_preds: int) -> Tensor:
@@ -188,7 +189,7 @@ def _exclude(
     cost: Tensor | None, bits: Tensor, gt_valid: Tensor, pred_valid: Tensor
 ) -> Tensor:
     N = pred_valid.shape[1]
-    assert cost is None or cost.stride()[1:] == (N, 1)
+    assert cost is None or N == 0 or cost.stride()[1:] == (N, 1)
     bits, gt_valid, pred_valid = (
         mask.contiguous() for mask in (bits, gt_valid, pred_valid)
     )

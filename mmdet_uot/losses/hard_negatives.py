@@ -37,7 +37,7 @@ def mine_hard_negatives(
     count = N = loss.shape[1]
     if can_look(loss) and loss.numel():
         # Most background masses are 1.
-        count = 2 * int(budget.max().clamp(max=N)) + _MORE
+        count = 2 * int(budget.nan_to_num(0.0).max().clamp(max=N)) + _MORE
     while True:
         count = min(count, N)
         greatest, order = weighted.topk(count, dim=1)

@@ -128,4 +128,6 @@ class UOTMultiBoxLoss(nn.Module):
         prediction = torch.cat((pairs.prediction, prediction))
         rows = rows_of(scores, image, prediction).float()
         loss = mass * F.cross_entropy(rows, label, reduction='none')
-        return loss.new_zeros(len(scores)).index_add(0, image, loss)
+        # NaN where a training has diverged, with or without objects.
+        nothing = 0.0 * background.sum(1)
+        return nothing.to(loss).index_add(0, image, loss)

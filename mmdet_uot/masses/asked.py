@@ -105,7 +105,7 @@ class DynamicMass:
         if 4 * _RUN * top < N:
             # The greatest lie in the runs with the greatest maxima.
             whole = N // _RUN * _RUN
-            runs = values[..., :whole].view(B, M, -1, _RUN)
+            runs = values[..., :whole].view(B, M, N // _RUN, _RUN)
             best = runs.amax(3).topk(top, 2).indices
             best = best.unsqueeze(3).expand(-1, -1, -1, _RUN)
             found = runs.gather(2, best).flatten(2)

@@ -87,7 +87,8 @@ static int find_near_of_image(void *arguments, int64_t image)
     float *areas = p->areas ? p->areas : make_areas(p, points);
     if (!areas)
         return 1;
-    memset(rows, 0, sizeof(uint64_t) * p->num_rows * words);
+    if (p->num_rows > 0)
+        memset(rows, 0, sizeof(uint64_t) * p->num_rows * words);
     for (int64_t j = 0; j < num_gts; j++)
         find_near(words, areas,
                   p->bounds + 4 * (image * p->num_rows + j),

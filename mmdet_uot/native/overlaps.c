@@ -132,11 +132,12 @@ static int look_at_image(void *arguments, int64_t image)
     if (!failed && counts && p->of_any)
         for (int64_t k = 0; k < num_gts * words; k++)
             any[k % words] |= counts[k];
-    for (int64_t j = 0; !failed && is_good && j < num_gts; j++)
-        look_at(p, &blocks, image, j,
-                !counts || p->of_any ? (counts ? any : NULL)
-                                     : counts + j * words,
-                reach);
+    for (int64_t j = 0; !failed && is_good && j < num_gts; j++) {
+        const uint64_t *of_row = counts;
+        if (counts)
+            of_row = p->of_any ? any : counts + j * words;
+        look_at(p, &blocks, image, j, of_row, reach);
+    }
     free(own);
     free(any);
     free(reach);

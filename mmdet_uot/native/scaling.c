@@ -121,7 +121,8 @@ static void restore_columns(image *im)
         im->gt.factor[j] = (float)(im->gt.mass[j] / im->sum[j]);
 }
 
-/* Runs the iterations; leaves kernel and factors whose product is the plan. */
+/* Runs the iterations; leaves kernel and factors whose product is the plan. In
+   between, log v is up to date except after an iteration on the kernel. */
 static void iterate(
     image *im, int64_t num_iters, double relaxation, double least_moved
 )

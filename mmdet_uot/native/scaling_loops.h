@@ -403,8 +403,8 @@ VECTORIZED static double kernel_iteration(image *im)
     return fmaxf(high - 1.0f, 1.0f / low - 1.0f);
 }
 
-/* Moves v further than line 7 did; tells whether the kernel still serves. Returns
-   how far log v goes on. */
+/* Moves v further than line 7 did, and brings log v up to date; tells whether the
+   kernel still serves. Returns how far log v goes on. */
 VECTORIZED static double move_on(
     side *gt, int64_t done, double relaxation, int *on_kernel
 )

@@ -97,6 +97,14 @@ def test_some_images_without_ground_truths_are_nothing_to_tell(
     assert not log
 
 
+def test_an_image_without_predictions_is_nothing_to_tell(draw, log):
+    assigner = UOTAssigner(candidates=dict(type='IoUAbove'))
+    preds, gts, metas = draw.batch((20, 0), (3, 2))
+    for _ in range(4):
+        assigner.match(preds, gts, metas)
+    assert not log
+
+
 def test_what_goes_on_is_told_again_after_long(log):
     assigner = UOTAssigner(num_iters=1)
     assigner.watch.looks = 499

@@ -11,6 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps
 
 from mmdet_uot.assigners import UOTAssigner
 from mmdet_uot.costs import exclusion
+from mmdet_uot.costs.candidates import IoUAbove
 from mmdet_uot.costs.matching_cost import MatchingCost
 from mmdet_uot.inputs.from_instances import InstanceBatch
 from mmdet_uot.inputs.ground_truths import GroundTruths
@@ -126,6 +127,37 @@ def test_queries_have_no_priors(draw):
         assigner.match_layers(
             draw.rand(1, 1, 4, 5), draw.rand(1, 1, 4, 4), [draw.gts(2)], [{}]
         )
+
+
+@TASK_UTILS.register_module()
+class Wide:
+    """A rule that is not ours: the upper half of the image."""
+
+    def __call__(self, batch):
+        is_high = batch.boxes[..., 1] < 160
+        return is_high.unsqueeze(1).expand(-1, batch.shape[2] - 1, -1)
+
+
+@TASK_UTILS.register_module()
+class HighIoU(IoUAbove):
+    """One that is made of ours."""
+
+    def __call__(self, batch):
+        return super().__call__(batch) & Wide()(batch)
+
+
+@pytest.mark.parametrize('kind', ['Wide', 'HighIoU'])
+@pytest.mark.parametrize('num_gts', [(3, 0), (0, 0), (2, 5)])
+def test_a_rule_of_ones_own_with_and_without_objects(kind, num_gts):
+    assigner = UOTAssigner(candidates=dict(type=kind), preset='balanced')
+    images = [grid_image('yolox', seed) for seed in (0, 1)]
+    preds = [pred for pred, _ in images]
+    gts = [gt[:m] for (_, gt), m in zip(images, num_gts)]
+    for _ in range(4):  # The watch looks at one image after the other.
+        plan = assigner.match(preds, gts)
+    low = torch.stack([pred.bboxes[:, 1] >= 160 for pred in preds])
+    assert not plan.foreground[low].any()
+    assert plan.foreground.any() == any(num_gts)
 
 
 @pytest.mark.parametrize('option', ['InsideBox', 3, ['InsideBox']])

@@ -42,6 +42,24 @@ def test_mining_follows_the_paper(kind, ratio, matched, rand):
     assert (spent <= ratio * plan.foreground.sum((1, 2)) + 1e-12).all()
 
 
+def test_a_ratio_without_end_keeps_all_of_images_with_objects(matched, rand):
+    plan = matched('hard').plan
+    kept = mine_hard_negatives(rand(3, 40), plan, float('inf'))
+    assert kept[0].all() and not kept[1].any() and kept[2].all()
+
+
+@pytest.mark.parametrize('form', ['matrix', 'pairs'])
+def test_a_training_that_has_diverged_shows(form, matched, losses):
+    data = matched('hard')
+    data.scores.fill_(float('nan'))
+    plan = data.plan
+    if form == 'pairs':
+        data.plan = SparsePlan(
+            plan.pairs(), plan.background, plan.pred_mass, plan.gt_mass
+        )
+    assert all(x.isnan().all() for x in losses(data)['loss_cls'])
+
+
 @pytest.mark.parametrize('least', [0.0, 0.9])
 def test_light_backgrounds_are_many_hard_negatives(least, rand):
     N = 3000

@@ -9,6 +9,7 @@ from mmdet.registry import TASK_UTILS
 from scipy.optimize import linear_sum_assignment
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
+from mmdet_uot.masses import asked
 
 close = torch.testing.assert_close
 IOU = dict(type='OneMinusIoUCost')
@@ -152,8 +153,13 @@ def test_closest_prediction_gets_all_of_the_mass(draw):
     close(plan.gt_marginal[0], torch.tensor([3.0, 3, 3, 11]))
 
 
+@pytest.mark.parametrize('of_library', [True, False])
 @pytest.mark.parametrize('N', [5, 6000])
-def test_dynamic_mass_of_few_and_of_many_predictions(N, draw):
+def test_dynamic_mass_of_few_and_of_many_predictions(
+    N, of_library, draw, monkeypatch
+):
+    if not of_library:
+        monkeypatch.setattr(asked, 'sums_of_greatest', lambda *_: None)
     preds, gts, metas = draw.batch([N], [6])
     gts[0].bboxes[0] = 1000 + gts[0].bboxes[0]  # overlaps nothing
     expected = dynamic(preds[0], gts[0], top=20)
@@ -162,6 +168,10 @@ def test_dynamic_mass_of_few_and_of_many_predictions(N, draw):
     plan = balanced(dict(type='DynamicMass', top=20)).match(preds, gts, metas)
     total = max(N, expected.sum())
     close(plan.gt_mass[0, :-1], expected / total)
+    blank = balanced(dict(type='DynamicMass', top=20)).match(
+        preds, [gts[0][:0]], metas
+    )
+    close(blank.gt_mass, torch.ones(1, 1))
 
 
 @pytest.mark.parametrize(
