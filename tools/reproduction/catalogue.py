@@ -84,19 +84,10 @@ def _at_rate(run: Run, rate: float, scale: str) -> Run:
     return replace(run, name=f'{run.name}_lr_{rate:g}', options=options)
 
 
-def _at_former_rate(*rows: Row) -> tuple[Row, ...]:
-    """Rows that at CPU scale have the rate of that tier before."""
-    return tuple(
-        replace(row, run=_at_rate(row.run, rate, scale))
-        for scale, rate in (('cpu', 2e-3), ('paper', _OWN_RATE['paper']))
-        for row in rows
-    )
-
-
 TABLE3 = Experiment(
     title='SSD300 with softer mass constraints of the predictions (Table 3)',
     header=('matching', 'tau1'),
-    rows=_at_former_rate(
+    rows=(
         *(
             Row(
                 ('unbalanced OT', f'{tau1:g}'),
@@ -144,14 +135,12 @@ FIG14 = Experiment(
     title='Iterations of the scaling algorithm (Fig. 14)',
     header=('model', 'iterations'),
     rows=(
-        *_at_former_rate(
-            *(
-                Row(
-                    ('SSD300, tau2 = 0.01', str(count)),
-                    ssd_uot(tau2=0.01, **_iterations(count)),
-                )
-                for count in ITERATIONS
+        *(
+            Row(
+                ('SSD300, tau2 = 0.01', str(count)),
+                ssd_uot(tau2=0.01, **_iterations(count)),
             )
+            for count in ITERATIONS
         ),
         *(
             Row(
