@@ -70,9 +70,9 @@ class MatchingWatch:
 
     def _closest(self, image: MatchBatch) -> Tensor:
         """(m,) cost of the closest prediction of each ground truth."""
-        cost = copy(self.cost)
         if max(image.num_preds) == 0:
             return image.boxes.new_zeros(max(image.num_gts))
+        cost = copy(self.cost)
         # What is bad has been told of.
         cost.log = BadNumberLog(lambda counts: '')
         costs = cost(image, [None], exact=False)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.match_batch import MatchBatch
-from ..inputs.native_overlaps import WORD
+from ..inputs.native_overlaps import WORD, num_words
 from ..native import can_read, run
 
 __all__ = ['exclude', 'near_bits', 'near_points', 'pack', 'unpack']
@@ -113,7 +113,7 @@ def near_bits(
     bounds = _within(batch, bounds, of_any).contiguous()
     reaches = torch.as_tensor(reach, dtype=torch.float32)
     areas = torch.cat(torch.broadcast_tensors(points, reaches), dim=2)
-    is_near = torch.empty((B, columns - 1, -(-N // WORD)), dtype=torch.int64)
+    is_near = torch.empty((B, columns - 1, num_words(N)), dtype=torch.int64)
     run(
         'find_near_points',
         _NearPoints(
@@ -141,7 +141,7 @@ def _within(batch: MatchBatch, bounds: Tensor, of_any: bool) -> Tensor:
 def pack(pairs: Tensor) -> Tensor:
     """(B, M, N) bool to bits."""
     B, M, N = pairs.shape
-    padded = np.zeros((B, M, -(-N // WORD) * (WORD // 8)), 'u1')
+    padded = np.zeros((B, M, num_words(N) * (WORD // 8)), 'u1')
     packed = np.packbits(pairs.numpy(), axis=2, bitorder='little')
     padded[..., : packed.shape[2]] = packed
     return torch.from_numpy(padded.view('<i8'))

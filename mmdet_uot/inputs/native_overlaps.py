@@ -10,7 +10,13 @@ from torch import Tensor
 from ..native import can_read, run
 from .match_batch import MatchBatch
 
-__all__ = ['WORD', 'bits_above', 'greatest_overlaps', 'sums_of_greatest']
+__all__ = [
+    'WORD',
+    'bits_above',
+    'greatest_overlaps',
+    'num_words',
+    'sums_of_greatest',
+]
 
 # Predictions whose pairs with a ground truth are the bits of one int64.
 WORD = 64
@@ -44,6 +50,11 @@ class _Overlaps(ctypes.Structure):
     )
 
 
+def num_words(num_preds: int) -> int:
+    """How many int64 hold the pairs of a ground truth."""
+    return -(-num_preds // WORD)
+
+
 def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
     """Tells which pairs have a greater IoU than a threshold.
 
@@ -56,7 +67,7 @@ def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
         64 k + i; None if the library cannot read the boxes.
     """
     B, N, columns = batch.shape
-    above = torch.zeros((B, columns - 1, -(-N // WORD)), dtype=torch.int64)
+    above = torch.zeros((B, columns - 1, num_words(N)), dtype=torch.int64)
     done = _find(batch, threshold=threshold, above=above.data_ptr())
     return above if done else None
 
@@ -131,7 +142,7 @@ def _find(
         num_images=B,
         num_preds=N,
         num_rows=columns - 1,
-        num_words=-(-N // WORD),
+        num_words=num_words(N),
         num_gts=batch.gt_counts.data_ptr(),
         boxes=boxes.data_ptr(),
         box_image_stride=boxes.stride(0),

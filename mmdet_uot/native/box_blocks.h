@@ -102,4 +102,20 @@ VECTORIZED static void reach_blocks(
         reach[k] = (uint8_t)reaches(&blocks, k, box, gt_area, least);
 }
 
+/* IoUs of a block. */
+static inline void block_overlaps(
+    const box_blocks *b, int64_t block, const float *gt, float *restrict iou
+)
+{
+    int64_t start = BLOCK * block;
+    const float *restrict x1 = b->x1 + start, *restrict y1 = b->y1 + start;
+    const float *restrict x2 = b->x2 + start, *restrict y2 = b->y2 + start;
+    const float *restrict area = b->area + start;
+    float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
+    float box[4] = {gt[0], gt[1], gt[2], gt[3]};
+    for (int i = 0; i < BLOCK; i++)
+        iou[i] = overlap(IOU, x1[i], y1[i], x2[i], y2[i], area[i], box,
+                         gt_area);
+}
+
 #endif

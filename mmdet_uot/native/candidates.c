@@ -87,8 +87,9 @@ static int find_near_of_image(void *arguments, int64_t image)
     float *areas = p->areas ? p->areas : make_areas(p, points);
     if (!areas)
         return 1;
-    if (p->num_rows > 0)
-        memset(rows, 0, sizeof(uint64_t) * p->num_rows * words);
+    if (p->num_rows > num_gts)
+        memset(rows + num_gts * words, 0,
+               sizeof(uint64_t) * (p->num_rows - num_gts) * words);
     for (int64_t j = 0; j < num_gts; j++)
         find_near(words, areas,
                   p->bounds + 4 * (image * p->num_rows + j),

@@ -25,20 +25,11 @@ typedef struct {
     box_blocks blocks; /* of boxes that are repeated */
 } overlaps;
 
-/* IoUs of a block. */
-VECTORIZED static void block_overlaps(
-    const box_blocks *b, int64_t block, const float *gt, float *restrict iou
+VECTORIZED static void find_ious(
+    const box_blocks *b, int64_t block, const float *gt, float *iou
 )
 {
-    int64_t start = BLOCK * block;
-    const float *restrict x1 = b->x1 + start, *restrict y1 = b->y1 + start;
-    const float *restrict x2 = b->x2 + start, *restrict y2 = b->y2 + start;
-    const float *restrict area = b->area + start;
-    float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
-    float box[4] = {gt[0], gt[1], gt[2], gt[3]};
-    for (int i = 0; i < BLOCK; i++)
-        iou[i] = overlap(IOU, x1[i], y1[i], x2[i], y2[i], area[i], box,
-                         gt_area);
+    block_overlaps(b, block, gt, iou);
 }
 
 /* Which are above a value. */
@@ -86,12 +77,10 @@ static void look_at(
         int64_t start = BLOCK * block;
         int64_t length = N - start < BLOCK ? N - start : BLOCK;
         uint64_t use = counts ? counts[block] : UINT64_MAX;
-        if (p->above)
-            p->above[row * p->num_words + block] = 0;
         if (!reach[block] || !use
             || (p->sum && !reaches(b, block, gt, gt_area, *last)))
             continue;
-        block_overlaps(b, block, gt, iou);
+        find_ious(b, block, gt, iou);
         if (p->above)
             p->above[row * p->num_words + block] = above(iou, p->threshold);
         uint64_t bits = p->sum ? above(iou, *last) & use : 0;
@@ -144,7 +133,7 @@ static int look_at_image(void *arguments, int64_t image)
     return failed;
 }
 
-/* Sums and greatest begin at 0. Returns nonzero if there was no memory for it. */
+/* What is asked for begins at 0. Returns nonzero if there was no memory for it. */
 int find_overlaps(overlaps *p, int64_t num_threads)
 {
     float *blocks = NULL;

@@ -11,18 +11,12 @@ VECTORIZED static int32_t block_costs(
     const float *restrict base, float threshold, float *restrict cost
 )
 {
-    int64_t start = BLOCK * block;
-    const float *restrict x1 = b->x1 + start, *restrict y1 = b->y1 + start;
-    const float *restrict x2 = b->x2 + start, *restrict y2 = b->y2 + start;
-    const float *restrict area = b->area + start;
-    float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
-    float box[4] = {gt[0], gt[1], gt[2], gt[3]};
     int32_t below = 0;
+    base += BLOCK * block;
+    block_overlaps(b, block, gt, cost);
     for (int i = 0; i < BLOCK; i++) {
-        float iou = overlap(IOU, x1[i], y1[i], x2[i], y2[i], area[i], box,
-                            gt_area);
-        cost[i] = 1.0f - iou;
-        below += cost[i] - base[start + i] < threshold;
+        cost[i] = 1.0f - cost[i];
+        below += cost[i] - base[i] < threshold;
     }
     return below;
 }

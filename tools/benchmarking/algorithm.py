@@ -74,20 +74,26 @@ def accuracy(task: Task) -> dict[str, float]:
     }
 
 
-def unconverged(task: Task, relaxation: float) -> dict[str, float]:
+def unconverged(task: Task) -> dict[float, dict[str, float]]:
     """How much mass still sits elsewhere than in the converged plan.
 
     Args:
         task (Task): Costs (B, N, M + 1) and numbers.
-        relaxation (float): Of the iterations of the task.
 
     Returns:
-        dict[str, float]: The ``mean`` and the ``worst`` of the images, as a
-        share of their foreground mass.
+        dict[float, dict[str, float]]: Relaxation of the iterations (1, plain,
+        and ``RELAXATION``) -> the ``mean`` and the ``worst`` of the images,
+        as a share of their foreground mass.
     """
     numbers = dict(task.numbers, relaxation=RELAXATION, num_iters=_MANY)
     target = sinkhorn(task.problem, **numbers)
-    plan = sinkhorn(task.problem, **task.numbers, relaxation=relaxation)
-    moved = (plan.foreground - target.foreground).abs().sum((1, 2)) / 2
-    share = moved / target.foreground_mass.clamp(min=1e-6)
-    return dict(mean=share.mean().item(), worst=share.max().item())
+    mass = target.foreground_mass.clamp(min=1e-6)
+    shares = {}
+    for relaxation in (1.0, RELAXATION):
+        plan = sinkhorn(task.problem, **task.numbers, relaxation=relaxation)
+        moved = (plan.foreground - target.foreground).abs().sum((1, 2)) / 2
+        share = moved / mass
+        shares[relaxation] = dict(
+            mean=share.mean().item(), worst=share.max().item()
+        )
+    return shares

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from .algorithm import RELAXATION, accuracy, unconverged
+from .algorithm import accuracy, unconverged
 from .cases import Case
 from .competitors import Call, calls
 from .growth import GrowthPoint
@@ -113,8 +113,7 @@ def _report_convergence(task: Task) -> list[dict]:
     if task.balanced:
         del cases['as configured']
     for name, case in cases.items():
-        for relaxation in (1.0, RELAXATION):
-            share = unconverged(case, relaxation)
+        for relaxation, share in unconverged(case).items():
             print(
                 f'  after {task.num_iters} iterations, {name}, relaxation '
                 f'{relaxation:g}: {100 * share["mean"]:.2f} % of the '
