@@ -1,9 +1,16 @@
 """Loops in C for the CPU, where the package was built with a C compiler.
 
-- ``scaling.c``, ``scaling_loops.h``: the scaling algorithm, for
-  ``mmdet_uot.ot``
-- ``match_costs.c``: box and class costs, for ``mmdet_uot.assigners``
-- ``elementary.h``, ``parallel.h``: what they have in common
+- ``sparse_scaling.c``, ``sparse_loops.h``, ``sparse_boxes.h``: the scaling
+  algorithm on the pairs that can carry mass, for ``mmdet_uot.ot``
+- ``scaling.c``, ``scaling_loops.h``: the same on the matrix
+- ``relaxation.h``, ``masses.h``: what both have in common
+- ``match_costs.c``, ``candidates.c``: box and class costs, and which pairs may
+  be matched, for ``mmdet_uot.costs``
+- ``overlaps.c``: the greatest IoUs, for ``mmdet_uot.inputs``
+- ``blocks.h``, ``box_blocks.h``, ``overlap.h``: predictions in blocks, their
+  boxes, and what two boxes have in common
+- ``elementary.h``, ``elementary_double.h``, ``lanes.h``, ``parallel.h``: exp
+  and log, vectors, loops over images
 
 Knows torch alone. Whoever calls it has a way of its own for where there is no
 library, and for all tensors that it does not take.
