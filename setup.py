@@ -23,6 +23,7 @@ except ImportError:  # setuptools before 70.1
 ROOT = Path(__file__).resolve().parent
 MIM_FILES = ('configs', 'tools', 'model-index.yml')
 C_FILES = (
+    'box_blocks',
     'candidates',
     'match_costs',
     'overlaps',
@@ -33,6 +34,7 @@ C_FILES = (
 HEADERS = (
     'blocks',
     'box_blocks',
+    'box_overlaps',
     'elementary',
     'elementary_double',
     'exact_products',

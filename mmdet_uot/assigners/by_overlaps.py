@@ -14,7 +14,6 @@ from ..costs.paper_costs import OneMinusIoUCost
 from ..costs.scale import UnitScale
 from ..inputs.match_batch import MatchBatch
 from ..masses import Mass
-from ..native import can_read
 from ..ot import ScalingSolver, Solver, SparsePlan, may_hold
 from ..ot.scaling.sparse import solve_overlaps
 
@@ -56,8 +55,8 @@ def match_overlaps(
         or isinstance(cost.background_cost, BatchedBackgroundCost)
         or not isinstance(solver, ScalingSolver)
         or solver.epsilon_rule == 'support'
-        or not can_read(batch.boxes)
         or 0 in batch.shape
+        or batch.blocked_boxes is None
         or may_hold(batch.gt_flaws() > 0)
     ):
         return None
@@ -79,7 +78,7 @@ def match_overlaps(
     if not isinstance(background, torch.Tensor):
         background = torch.tensor(background)
     return solve_overlaps(
-        batch.boxes,
+        batch.blocked_boxes,
         batch.gt_boxes,
         background.float().expand(B, N).contiguous(),
         problem.pred_mass,

@@ -14,27 +14,24 @@ import torch
 from torch import Tensor
 
 from ..inputs.match_batch import MatchBatch
-from ..inputs.native_overlaps import WORD, num_words
-from ..native import can_read, run
+from ..native import can_read, cut_boxes, run
+from ..native.box_blocks import BLOCK, Arguments, num_blocks
 
 __all__ = ['exclude', 'near_bits', 'near_points', 'pack', 'unpack']
 
 
-class _NearPoints(ctypes.Structure):
-    """``near_points`` of ``candidates.c``."""
+class _NearAreas(ctypes.Structure):
+    """``near_areas`` of ``candidates.c``."""
 
     _fields_ = (
         ('num_images', ctypes.c_int64),
-        ('num_preds', ctypes.c_int64),
         ('num_rows', ctypes.c_int64),
         ('num_words', ctypes.c_int64),
         ('num_gts', ctypes.c_void_p),
-        ('points', ctypes.c_void_p),
-        ('point_image_stride', ctypes.c_int64),
+        ('areas', Arguments),
         ('bounds', ctypes.c_void_p),
         ('of_any', ctypes.c_int64),
         ('is_near', ctypes.c_void_p),
-        ('areas', ctypes.c_void_p),
     )
 
 
@@ -102,27 +99,25 @@ def near_bits(
     Returns:
         Tensor | None: (B, M, words) int64; None if the library cannot.
     """
-    tensors = [points, bounds, *([reach] if isinstance(reach, Tensor) else [])]
     if (
         0 in batch.shape
-        or any(tensor.dtype != torch.float32 for tensor in tensors)
-        or not can_read(*tensors)
+        or bounds.dtype != torch.float32
+        or not can_read(bounds)
     ):
+        return None
+    areas = cut_boxes(torch.cat((points - reach, points + reach), dim=2))
+    if areas is None:
         return None
     B, N, columns = batch.shape
     bounds = _within(batch, bounds, of_any).contiguous()
-    reaches = torch.as_tensor(reach, dtype=torch.float32)
-    areas = torch.cat(torch.broadcast_tensors(points, reaches), dim=2)
-    is_near = torch.empty((B, columns - 1, num_words(N)), dtype=torch.int64)
+    is_near = torch.zeros((B, columns - 1, num_blocks(N)), dtype=torch.int64)
     run(
-        'find_near_points',
-        _NearPoints(
+        'find_near_areas',
+        _NearAreas(
             B,
-            N,
             *is_near.shape[1:],
             batch.gt_counts.data_ptr(),
-            areas.data_ptr(),
-            0 if len(areas) == 1 else areas.stride(0),
+            areas.arguments,
             bounds.data_ptr(),
             of_any,
             is_near.data_ptr(),
@@ -141,7 +136,7 @@ def _within(batch: MatchBatch, bounds: Tensor, of_any: bool) -> Tensor:
 def pack(pairs: Tensor) -> Tensor:
     """(B, M, N) bool to bits."""
     B, M, N = pairs.shape
-    padded = np.zeros((B, M, num_words(N) * (WORD // 8)), 'u1')
+    padded = np.zeros((B, M, num_blocks(N) * (BLOCK // 8)), 'u1')
     packed = np.packbits(pairs.numpy(), axis=2, bitorder='little')
     padded[..., : packed.shape[2]] = packed
     return torch.from_numpy(padded.view('<i8'))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .match_batch import MatchBatch
-from .native_overlaps import greatest_overlaps
+from .native_overlaps import find_band
 from .overlaps import pairwise_overlaps
 
 __all__ = ['lies_in_band']
@@ -25,19 +25,10 @@ def lies_in_band(
             is told to lie outside.
 
     Returns:
-        Tensor: (B, N) bool.
+        Tensor: (B, N) bool; what the padding holds does not matter.
     """
-    overlaps = greatest_overlaps(batch)
-    if overlaps is not None:
-        greatest, closest = overlaps
-        found = (greatest >= low) & (greatest < high) & batch.pred_valid()
-        found &= batch.gt_counts.unsqueeze(1) > 0
-        if keep_closest:
-            # The padding keeps what the first ground truth does.
-            index = torch.arange(closest.shape[1])
-            is_real = index < batch.gt_counts.unsqueeze(1)
-            closest = closest.where(is_real, closest[:, :1])
-            found.scatter_(1, closest, False)
+    found = find_band(batch, low, high, keep_closest)
+    if found is not None:
         return found
     found, gt_valid = torch.zeros_like(batch.pred_valid()), batch.gt_valid()
     for image, (num_preds, num_gts) in enumerate(

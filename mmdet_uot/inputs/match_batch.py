@@ -9,6 +9,7 @@ import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..native import BlockedBoxes, cut_boxes
 from ..ot import valid_mask
 from .bad_numbers import mark_bad_numbers
 from .ground_truths import GroundTruths
@@ -138,6 +139,11 @@ class MatchBatch:
     def ignored(self) -> list[InstanceData | None]:
         """The ignored boxes of each entry."""
         return list(self.ground_truths.ignored) * self.layers
+
+    @cached_property
+    def blocked_boxes(self) -> BlockedBoxes | None:
+        """The boxes for the compiled library; None if it cannot read them."""
+        return cut_boxes(self.boxes)
 
     @cached_property
     def gt_boxes(self) -> Tensor:

@@ -7,19 +7,11 @@ import ctypes
 import torch
 from torch import Tensor
 
-from ..native import can_read, run
+from ..native import BlockedBoxes, can_read, run
+from ..native.box_blocks import Arguments, num_blocks
 from .match_batch import MatchBatch
 
-__all__ = [
-    'WORD',
-    'bits_above',
-    'greatest_overlaps',
-    'num_words',
-    'sums_of_greatest',
-]
-
-# Predictions whose pairs with a ground truth are the bits of one int64.
-WORD = 64
+__all__ = ['bits_above', 'find_band', 'sums_of_greatest']
 
 # What the library can add up.
 _MOST_ADDED = 256
@@ -34,8 +26,7 @@ class _Overlaps(ctypes.Structure):
         ('num_rows', ctypes.c_int64),
         ('num_words', ctypes.c_int64),
         ('num_gts', ctypes.c_void_p),
-        ('boxes', ctypes.c_void_p),
-        ('box_image_stride', ctypes.c_int64),
+        ('boxes', Arguments),
         ('gts', ctypes.c_void_p),
         ('counts', ctypes.c_void_p),
         ('of_any', ctypes.c_int64),
@@ -43,16 +34,24 @@ class _Overlaps(ctypes.Structure):
         ('num_added', ctypes.c_int64),
         ('above', ctypes.c_void_p),
         ('sum', ctypes.c_void_p),
-        ('greatest', ctypes.c_void_p),
-        ('closest', ctypes.c_void_p),
-        ('unsuited', ctypes.c_int32),
-        ('blocks', ctypes.c_void_p * 12),
     )
 
 
-def num_words(num_preds: int) -> int:
-    """How many int64 hold the pairs of a ground truth."""
-    return -(-num_preds // WORD)
+class _Band(ctypes.Structure):
+    """``overlap_band`` of ``overlaps.c``."""
+
+    _fields_ = (
+        ('num_images', ctypes.c_int64),
+        ('num_preds', ctypes.c_int64),
+        ('num_rows', ctypes.c_int64),
+        ('num_gts', ctypes.c_void_p),
+        ('boxes', Arguments),
+        ('gts', ctypes.c_void_p),
+        ('low', ctypes.c_float),
+        ('high', ctypes.c_float),
+        ('keep_closest', ctypes.c_int64),
+        ('is_in', ctypes.c_void_p),
+    )
 
 
 def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
@@ -67,7 +66,7 @@ def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
         64 k + i; None if the library cannot read the boxes.
     """
     B, N, columns = batch.shape
-    above = torch.zeros((B, columns - 1, num_words(N)), dtype=torch.int64)
+    above = torch.zeros((B, columns - 1, num_blocks(N)), dtype=torch.int64)
     done = _find(batch, threshold=threshold, above=above.data_ptr())
     return above if done else None
 
@@ -104,51 +103,63 @@ def sums_of_greatest(
     return sums if done else None
 
 
-def greatest_overlaps(batch: MatchBatch) -> tuple[Tensor, Tensor] | None:
-    """The greatest IoU of each prediction, and who is closest.
-
-    Args:
-        batch (MatchBatch): B images with boxes.
+def find_band(
+    batch: MatchBatch, low: float, high: float, keep_closest: bool
+) -> Tensor | None:
+    """Tells whose greatest IoU lies in a band, see :func:`lies_in_band`.
 
     Returns:
-        tuple[Tensor, Tensor] | None: (B, N) float32; (B, M) int64 first
-        prediction of the greatest IoU with each ground truth, 0 in the
-        padding. None if the library cannot read the boxes.
+        Tensor | None: (B, N) bool; None if the library cannot.
     """
+    boxes = _readable(batch)
+    if boxes is None:
+        return None
     B, N, columns = batch.shape
-    greatest = torch.zeros((B, N))
-    closest = torch.zeros((B, columns - 1), dtype=torch.int64)
-    done = _find(
-        batch, greatest=greatest.data_ptr(), closest=closest.data_ptr()
+    is_in = torch.empty((B, N), dtype=torch.bool)
+    gts = batch.gt_boxes.contiguous()
+    arguments = _Band(
+        B,
+        N,
+        columns - 1,
+        batch.gt_counts.data_ptr(),
+        boxes.arguments,
+        gts.data_ptr(),
+        low,
+        high,
+        keep_closest,
+        is_in.data_ptr(),
     )
-    return (greatest, closest) if done else None
+    run('find_band', arguments)
+    return is_in
+
+
+def _readable(batch: MatchBatch) -> BlockedBoxes | None:
+    """The boxes, if the library can read them and the ground truths."""
+    gts = batch.gt_boxes
+    if 0 in batch.shape or gts.dtype != torch.float32 or not can_read(gts):
+        return None
+    return batch.blocked_boxes
 
 
 def _find(
     batch: MatchBatch, num_added: int = 1, **asked: float | None
 ) -> bool:
     """Calls the library; tells whether it could read the boxes."""
-    B, N, columns = batch.shape
-    boxes, gts = batch.boxes, batch.gt_boxes.contiguous()
-    if (
-        0 in batch.shape
-        or boxes.dtype != torch.float32
-        or gts.dtype != torch.float32
-        or not can_read(boxes, gts)
-        or not boxes[0].is_contiguous()
-    ):
+    boxes = _readable(batch)
+    if boxes is None:
         return False
+    B, N, columns = batch.shape
+    gts = batch.gt_boxes.contiguous()
     arguments = _Overlaps(
         num_images=B,
         num_preds=N,
         num_rows=columns - 1,
-        num_words=num_words(N),
+        num_words=num_blocks(N),
         num_gts=batch.gt_counts.data_ptr(),
-        boxes=boxes.data_ptr(),
-        box_image_stride=boxes.stride(0),
+        boxes=boxes.arguments,
         gts=gts.data_ptr(),
         num_added=num_added,
         **asked,
     )
     run('find_overlaps', arguments)
-    return not arguments.unsuited
+    return True

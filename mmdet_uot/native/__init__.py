@@ -7,8 +7,9 @@
 - ``match_costs.c``, ``candidates.c``: box and class costs, and which pairs may
   be matched, for ``mmdet_uot.costs``
 - ``overlaps.c``: the greatest IoUs, for ``mmdet_uot.inputs``
-- ``blocks.h``, ``box_blocks.h``, ``overlap.h``: predictions in blocks, their
-  boxes, and what two boxes have in common
+- ``box_blocks.c``: boxes cut into blocks, for all of them
+- ``blocks.h``, ``box_blocks.h``, ``box_overlaps.h``, ``overlap.h``:
+  predictions in blocks, their boxes, and what two boxes have in common
 - ``elementary.h``, ``elementary_double.h``, ``lanes.h``, ``parallel.h``: exp
   and log, vectors, loops over images
 
@@ -16,6 +17,7 @@ Knows torch alone. Whoever calls it has a way of its own for where there is no
 library, and for all tensors that it does not take.
 """
 
+from .box_blocks import BlockedBoxes, cut_boxes
 from .library import can_read, library, run
 
-__all__ = ['can_read', 'library', 'run']
+__all__ = ['BlockedBoxes', 'can_read', 'cut_boxes', 'library', 'run']

@@ -4,118 +4,84 @@
    predictions from 64 k on. Predictions of a word lie near each other where they
    are anchors in order, so that most words are out of reach as a whole. */
 
-#include "blocks.h"
-#include "parallel.h"
+#include "box_blocks.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 typedef struct {
-    int64_t num_images, num_preds, num_rows, num_words;
+    int64_t num_images, num_rows, num_words;
     const int64_t *num_gts; /* (images,) */
-    const float *points;    /* (images, predictions, 4) x, y and how far they
-                               reach; may repeat one image */
-    int64_t point_image_stride;
-    const float *bounds; /* (images, rows, 4) xyxy */
-    int64_t of_any;      /* whether the bounds of another row do as well */
-    uint64_t *is_near;   /* (images, rows, words) */
-    float *areas;        /* of an image that is repeated */
-} near_points;
+    blocked_boxes areas;    /* of the predictions */
+    const float *bounds;    /* (images, rows, 4) xyxy */
+    int64_t of_any;         /* whether the bounds of another row do as well */
+    uint64_t *is_near;      /* (images, rows, words), of zeros */
+} near_areas;
 
-/* Where an area begins and ends: of each prediction, then of all of a word. */
-enum { LEFT, TOP, RIGHT, BOTTOM, EDGES };
-
-/* The edges (EDGES, words, BLOCK), and the outermost of each word (EDGES, words);
-   NULL if there is no memory for them. */
-static float *make_areas(const near_points *p, const float *points)
+VECTORIZED static void reach_areas(
+    const box_blocks *areas, const float *bounds, uint8_t *restrict reach
+)
 {
-    int64_t words = p->num_words, size = words * BLOCK;
-    float *edges = malloc(sizeof(float) * EDGES * (size + words + 1));
-    if (!edges)
-        return NULL;
-    float *outermost = edges + EDGES * size;
-    for (int64_t i = 0; i < size; i++) {
-        const float *at = points + 4 * i;
-        int64_t word = i / BLOCK, is_first = i % BLOCK == 0;
-        for (int k = 0; k < EDGES; k++) {
-            float sign = k < RIGHT ? -1.0f : 1.0f;
-            float edge = i < p->num_preds ? at[k % 2] + sign * at[2 + k % 2]
-                                          : -sign * INFINITY;
-            float *most = outermost + k * words + word;
-            edges[k * size + i] = edge;
-            if (is_first || (k < RIGHT ? edge < *most : edge > *most)
-                || *most != *most)
-                *most = edge;
-        }
-    }
-    return edges;
+    box_blocks a = *areas;
+    float left = bounds[0], top = bounds[1];
+    float right = bounds[2], bottom = bounds[3];
+    for (int64_t k = 0; k < a.num_blocks; k++)
+        reach[k] = (left < a.right[k]) & (a.left[k] < right)
+                   & (top < a.bottom[k]) & (a.top[k] < bottom);
 }
 
 /* Sets the bits of a row. */
 VECTORIZED static void find_near(
-    int64_t words, const float *restrict areas, const float *bounds,
+    const box_blocks *areas, const uint8_t *reach, const float *bounds,
     uint64_t *restrict is_near
 )
 {
-    int64_t size = words * BLOCK;
-    const float *outermost = areas + EDGES * size;
     float left = bounds[0], top = bounds[1];
     float right = bounds[2], bottom = bounds[3];
-    for (int64_t word = 0; word < words; word++) {
-        uint8_t near[BLOCK];
-        is_near[word] = 0;
-        if (!(left < outermost[RIGHT * words + word]
-              && outermost[LEFT * words + word] < right
-              && top < outermost[BOTTOM * words + word]
-              && outermost[TOP * words + word] < bottom))
+    for (int64_t word = 0; word < areas->num_blocks; word++) {
+        if (!reach[word])
             continue;
-        const float *restrict a = areas + word * BLOCK;
+        int64_t start = word * BLOCK;
+        const float *restrict x1 = areas->x1 + start;
+        const float *restrict y1 = areas->y1 + start;
+        const float *restrict x2 = areas->x2 + start;
+        const float *restrict y2 = areas->y2 + start;
+        uint8_t near[BLOCK];
         for (int64_t i = 0; i < BLOCK; i++)
-            near[i] = (left < a[RIGHT * size + i]) & (a[i] < right)
-                      & (top < a[BOTTOM * size + i])
-                      & (a[TOP * size + i] < bottom);
+            near[i] = (left < x2[i]) & (x1[i] < right) & (top < y2[i])
+                      & (y1[i] < bottom);
         is_near[word] = to_bits(near);
     }
 }
 
 static int find_near_of_image(void *arguments, int64_t image)
 {
-    const near_points *p = arguments;
+    const near_areas *p = arguments;
     int64_t words = p->num_words, num_gts = p->num_gts[image];
     uint64_t *rows = p->is_near + image * p->num_rows * words;
-    const float *points = p->points + image * p->point_image_stride;
-    float *areas = p->areas ? p->areas : make_areas(p, points);
-    if (!areas)
+    box_blocks areas = blocks_of(&p->areas, image);
+    uint8_t *reach = malloc(words);
+    if (!reach)
         return 1;
-    if (p->num_rows > num_gts)
-        memset(rows + num_gts * words, 0,
-               sizeof(uint64_t) * (p->num_rows - num_gts) * words);
-    for (int64_t j = 0; j < num_gts; j++)
-        find_near(words, areas,
-                  p->bounds + 4 * (image * p->num_rows + j),
-                  rows + j * words);
+    for (int64_t j = 0; j < num_gts; j++) {
+        const float *bounds = p->bounds + 4 * (image * p->num_rows + j);
+        reach_areas(&areas, bounds, reach);
+        find_near(&areas, reach, bounds, rows + j * words);
+    }
     for (int64_t k = words; p->of_any && k < num_gts * words; k++)
         rows[k % words] |= rows[k];
     for (int64_t k = words; p->of_any && k < num_gts * words; k++)
         rows[k] = rows[k % words];
-    if (!p->areas)
-        free(areas);
+    free(reach);
     return 0;
 }
 
 /* Returns nonzero if there was no memory for it. */
-int find_near_points(near_points *points, int64_t num_threads)
+int find_near_areas(near_areas *areas, int64_t num_threads)
 {
-    if (points->point_image_stride == 0) {
-        points->areas = make_areas(points, points->points);
-        if (!points->areas)
-            return 1;
-    }
-    int failed = for_each_image(
-        points->num_images, num_threads, find_near_of_image, points
+    return for_each_image(
+        areas->num_images, num_threads, find_near_of_image, areas
     );
-    free(points->areas);
-    return failed;
 }
 
 typedef struct {

@@ -2,27 +2,24 @@
 
 #include "exact_products.h"
 
-#include "box_blocks.h"
+#include "box_overlaps.h"
+
+#include <stdlib.h>
 
 enum { MOST_ADDED = 256 };
 
 typedef struct {
     int64_t num_images, num_preds, num_rows, num_words;
     const int64_t *num_gts; /* (images,) */
-    const float *boxes;     /* (images, predictions, 4); may repeat one image */
-    int64_t box_image_stride;
+    blocked_boxes boxes;    /* of the predictions */
     const float *gts;       /* (images, rows, 4) */
     const uint64_t *counts; /* (images, rows, words) pairs that count, or NULL */
     int64_t of_any; /* whether a pair counts that does with another row */
     float threshold;
     int64_t num_added;
-    /* What is asked for, the sum by itself; else NULL. */
+    /* What is asked for, else NULL. */
     uint64_t *above; /* (images, rows, words) of greater IoU than a threshold */
     float *sum;      /* (images, rows) of so many of the greatest */
-    float *greatest; /* (images, predictions) */
-    int64_t *closest; /* (images, rows) the first prediction of greatest IoU */
-    int32_t unsuited; /* whether a box is no good */
-    box_blocks blocks; /* of boxes that are repeated */
 } overlaps;
 
 VECTORIZED static void find_ious(
@@ -39,14 +36,6 @@ VECTORIZED static uint64_t above(const float *restrict iou, float value)
     for (int i = 0; i < BLOCK; i++)
         flags[i] = iou[i] > value;
     return to_bits(flags);
-}
-
-VECTORIZED static void raise_to(
-    float *restrict greatest, const float *restrict iou, int64_t length
-)
-{
-    for (int64_t i = 0; i < length; i++)
-        greatest[i] = bigger(greatest[i], iou[i]);
 }
 
 /* Keeps the greatest values, the greatest first. */
@@ -66,16 +55,14 @@ static void look_at(
     const uint64_t *counts, uint8_t *reach
 )
 {
-    int64_t row = image * p->num_rows + j, N = p->num_preds;
+    int64_t row = image * p->num_rows + j;
     const float *gt = p->gts + 4 * row;
-    float iou[BLOCK], best = 0.0f, kept[MOST_ADDED];
+    float iou[BLOCK], kept[MOST_ADDED];
     float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
     float *last = kept + p->num_added - 1;
     memset(kept, 0, sizeof(float) * p->num_added);
     reach_blocks(b, gt, p->threshold, reach);
     for (int64_t block = 0; block < b->num_blocks; block++) {
-        int64_t start = BLOCK * block;
-        int64_t length = N - start < BLOCK ? N - start : BLOCK;
         uint64_t use = counts ? counts[block] : UINT64_MAX;
         if (!reach[block] || !use
             || (p->sum && !reaches(b, block, gt, gt_area, *last)))
@@ -86,14 +73,6 @@ static void look_at(
         uint64_t bits = p->sum ? above(iou, *last) & use : 0;
         for (; bits; bits &= bits - 1)
             keep(kept, p->num_added, iou[__builtin_ctzll(bits)]);
-        if (p->greatest)
-            raise_to(p->greatest + image * N + start, iou, length);
-        bits = p->closest ? above(iou, best) : 0;
-        for (; bits; bits &= bits - 1) {
-            int i = __builtin_ctzll(bits);
-            p->closest[row] = iou[i] > best ? start + i : p->closest[row];
-            best = bigger(best, iou[i]);
-        }
     }
     for (int64_t k = 0; p->sum && k < p->num_added; k++)
         p->sum[row] += kept[k];
@@ -104,30 +83,20 @@ static int look_at_image(void *arguments, int64_t image)
     overlaps *p = arguments;
     int64_t words = p->num_words, first = image * p->num_rows;
     int64_t num_gts = p->num_gts[image];
-    box_blocks blocks = p->blocks;
+    box_blocks blocks = blocks_of(&p->boxes, image);
     const uint64_t *counts = p->counts ? p->counts + first * words : NULL;
-    float *own = NULL;
-    int is_good = 1, failed = 0;
-    uint8_t *reach = malloc(words + 1);
-    uint64_t *any = calloc(words + 1, sizeof(uint64_t));
-    if (p->box_image_stride) {
-        own = make_blocks(&blocks, p->boxes + image * p->box_image_stride,
-                          p->num_preds, &is_good);
-        failed = !own;
-    }
-    failed |= !reach || !any;
-    if (!is_good)
-        __atomic_store_n(&p->unsuited, 1, __ATOMIC_RELAXED);
+    uint8_t *reach = malloc(words);
+    uint64_t *any = calloc(words, sizeof(uint64_t));
+    int failed = !reach || !any;
     if (!failed && counts && p->of_any)
         for (int64_t k = 0; k < num_gts * words; k++)
             any[k % words] |= counts[k];
-    for (int64_t j = 0; !failed && is_good && j < num_gts; j++) {
+    for (int64_t j = 0; !failed && j < num_gts; j++) {
         const uint64_t *of_row = counts;
         if (counts)
             of_row = p->of_any ? any : counts + j * words;
         look_at(p, &blocks, image, j, of_row, reach);
     }
-    free(own);
     free(any);
     free(reach);
     return failed;
@@ -136,17 +105,98 @@ static int look_at_image(void *arguments, int64_t image)
 /* What is asked for begins at 0. Returns nonzero if there was no memory for it. */
 int find_overlaps(overlaps *p, int64_t num_threads)
 {
-    float *blocks = NULL;
-    int is_good = 1;
-    if (!p->box_image_stride) {
-        blocks = make_blocks(&p->blocks, p->boxes, p->num_preds, &is_good);
-        if (!blocks)
-            return 1;
+    return for_each_image(p->num_images, num_threads, look_at_image, p);
+}
+
+typedef struct {
+    int64_t num_images, num_preds, num_rows;
+    const int64_t *num_gts; /* (images,) */
+    blocked_boxes boxes;    /* of the predictions */
+    const float *gts;       /* (images, rows, 4) */
+    float low, high;
+    int64_t keep_closest; /* whether a row's first of the greatest IoU is out */
+    uint8_t *is_in;       /* (images, predictions) */
+} overlap_band;
+
+VECTORIZED static void raise_to(
+    float *restrict greatest, const float *restrict iou
+)
+{
+    for (int i = 0; i < BLOCK; i++)
+        greatest[i] = bigger(greatest[i], iou[i]);
+}
+
+VECTORIZED static void mark_band(
+    const float *restrict greatest, float low, float high,
+    uint8_t *restrict is_in, int64_t length
+)
+{
+    for (int64_t i = 0; i < length; i++)
+        is_in[i] = (greatest[i] >= low) & (greatest[i] < high);
+}
+
+VECTORIZED static void join(
+    uint8_t *restrict any, const uint8_t *restrict reach, int64_t size
+)
+{
+    for (int64_t k = 0; k < size; k++)
+        any[k] |= reach[k];
+}
+
+/* Whose greatest IoU lies in the band. */
+static int find_band_of_image(void *arguments, int64_t image)
+{
+    const overlap_band *p = arguments;
+    int64_t N = p->num_preds, num_gts = p->num_gts[image];
+    const float *gts = p->gts + 4 * image * p->num_rows;
+    uint8_t *is_in = p->is_in + image * N;
+    box_blocks b = blocks_of(&p->boxes, image);
+    int64_t num = b.num_blocks;
+    memset(is_in, 0, N);
+    if (num_gts == 0)
+        return 0;
+    uint8_t *reach = malloc(num * num_gts), *any = calloc(num, 1);
+    int64_t *closest = calloc(num_gts, sizeof(int64_t));
+    float *best = calloc(num_gts, sizeof(float));
+    int failed = !reach || !any || !closest || !best;
+    for (int64_t j = 0; !failed && j < num_gts; j++) {
+        reach_blocks(&b, gts + 4 * j, 0.0f, reach + j * num);
+        join(any, reach + j * num, num);
     }
-    p->unsuited = !is_good;
-    int failed = is_good ? for_each_image(
-        p->num_images, num_threads, look_at_image, p
-    ) : 0;
-    free(blocks);
+    for (int64_t block = 0; !failed && block < num; block++) {
+        int64_t start = BLOCK * block;
+        float iou[BLOCK], greatest[BLOCK] = {0};
+        /* Who overlaps with nothing is in a band from 0 on. */
+        if (!any[block] && p->low > 0.0f)
+            continue;
+        for (int64_t j = 0; j < num_gts; j++) {
+            if (!reach[j * num + block])
+                continue;
+            find_ious(&b, block, gts + 4 * j, iou);
+            raise_to(greatest, iou);
+            uint64_t bits = p->keep_closest ? above(iou, best[j]) : 0;
+            for (; bits; bits &= bits - 1) {
+                int i = __builtin_ctzll(bits);
+                closest[j] = iou[i] > best[j] ? start + i : closest[j];
+                best[j] = bigger(best[j], iou[i]);
+            }
+        }
+        mark_band(greatest, p->low, p->high, is_in + start,
+                  N - start < BLOCK ? N - start : BLOCK);
+    }
+    for (int64_t j = 0; !failed && p->keep_closest && j < num_gts; j++)
+        is_in[closest[j]] = 0;
+    free(best);
+    free(closest);
+    free(any);
+    free(reach);
     return failed;
+}
+
+/* Returns nonzero if there was no memory for it. */
+int find_band(overlap_band *band, int64_t num_threads)
+{
+    return for_each_image(
+        band->num_images, num_threads, find_band_of_image, band
+    );
 }

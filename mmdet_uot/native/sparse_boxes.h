@@ -3,7 +3,9 @@
 #ifndef MMDET_UOT_SPARSE_BOXES_H
 #define MMDET_UOT_SPARSE_BOXES_H
 
-#include "box_blocks.h"
+#include "box_overlaps.h"
+
+#include <math.h>
 
 /* Costs 1 - IoU of a block; returns how many are below a threshold plus base. */
 VECTORIZED static int32_t block_costs(

@@ -54,8 +54,7 @@ typedef struct {
     int64_t background_image_stride;
     const float *cost; /* (images, ground truths, predictions), or NULL */
     int64_t cost_image_stride, cost_column_stride;
-    const float *boxes; /* else (images, predictions, 4), for costs 1 - IoU */
-    int64_t box_image_stride; /* 0 repeats one image */
+    blocked_boxes boxes; /* else of the predictions, for costs 1 - IoU */
     const float *gt_boxes;    /* (images, ground truths, 4) */
     const uint64_t *allowed;  /* (images, ground truths, blocks) bits of pairs,
                                  or NULL for all */
@@ -75,7 +74,6 @@ typedef struct {
     int64_t *num_pairs;     /* (images,) */
     int32_t unsuited;       /* whether an image is for another solver */
     void **found;           /* (images,) of ``found_pair``, to be collected */
-    box_blocks blocks;      /* of boxes that are repeated */
 } sparse_problem;
 
 typedef struct {
@@ -747,7 +745,6 @@ static int solve_image(void *arguments, int64_t index)
         .log_n = log(n),
         .epsilon = p->epsilon[index],
         .most_base = seen.most_cost,
-        .blocks = p->blocks,
         .uniform = seen.least_mass == seen.most_mass
                    && seen.least_cost == seen.most_cost,
         .s.power1 = power_of(p->tau1, p->epsilon[index]),
@@ -775,22 +772,15 @@ static int solve_image(void *arguments, int64_t index)
     char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);
     im.pair_row = malloc(sizeof(int32_t) * im.capacity);
     im.pair_cost = malloc(sizeof(float) * im.capacity);
-    int failed = !memory || !im.pair_row || !im.pair_cost, is_good = 1;
-    float *own = NULL;
-    if (!failed && p->boxes && p->box_image_stride) {
-        own = make_blocks(&im.blocks, p->boxes + index * p->box_image_stride,
-                          N, &is_good);
-        failed = !own;
-    }
-    if (!is_good)
-        give_up(p);
-    if (!failed && is_good) {
+    int failed = !memory || !im.pair_row || !im.pair_cost;
+    if (!p->cost)
+        im.blocks = blocks_of(&p->boxes, index);
+    if (!failed) {
         lay_out(&im, memory);
         failed = try_image(&im, p, index);
         if (!p->found[index])
             give_up(p);
     }
-    free(own);
     free(im.pair_cost);
     free(im.pair_row);
     free(memory);
@@ -801,20 +791,10 @@ static int solve_image(void *arguments, int64_t index)
    was no memory for it. What was found is to be collected in any case. */
 int solve_sparse(sparse_problem *problem, int64_t num_threads)
 {
-    float *blocks = NULL;
-    int is_good = 1;
-    if (problem->boxes && !problem->box_image_stride) {
-        blocks = make_blocks(&problem->blocks, problem->boxes,
-                             problem->num_preds, &is_good);
-        if (!blocks)
-            return 1;
-    }
-    problem->unsuited = !is_good;
-    int failed = for_each_image(
+    problem->unsuited = 0;
+    return for_each_image(
         problem->num_images, num_threads, solve_image, problem
     );
-    free(blocks);
-    return failed;
 }
 
 typedef struct {

@@ -302,7 +302,9 @@ class MatchingProblem:
         Returns:
             MatchingProblem: The problem.
         """
-        n_pred = pred_valid.sum(1, keepdim=True).to(cost.dtype)
+        n_pred = pred_valid.sum(1, keepdim=True, dtype=torch.int32).to(
+            cost.dtype
+        )
         wanted = gt_valid.to(cost.dtype) * asked
         if num_candidates is not None:
             wanted = torch.minimum(wanted, num_candidates.to(wanted))
@@ -345,7 +347,9 @@ class MatchingProblem:
     @property
     def num_preds(self) -> Tensor:
         """(B,) Number of predictions with mass, the paper's N_p."""
-        return (self.pred_mass > 0).sum(1).to(self.cost.dtype)
+        return (
+            (self.pred_mass > 0).sum(1, dtype=torch.int32).to(self.cost.dtype)
+        )
 
     def check_fixed_mass(self) -> None:
         """Raises ValueError for ranges, which exact matchers do not take."""

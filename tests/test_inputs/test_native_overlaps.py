@@ -13,7 +13,7 @@ from mmdet_uot.inputs.from_instances import InstanceBatch
 from mmdet_uot.inputs.grey_zone import lies_in_band
 from mmdet_uot.inputs.native_overlaps import (
     bits_above,
-    greatest_overlaps,
+    find_band,
     sums_of_greatest,
 )
 from mmdet_uot.inputs.overlaps import pairwise_overlaps
@@ -78,18 +78,11 @@ def test_sums(batch, number, of_any):
         torch.testing.assert_close(found, expected)
 
 
-def test_the_greatest_and_the_closest(batch):
-    ious = matrix(batch)
-    greatest, closest = greatest_overlaps(batch)
-    assert torch.equal(greatest, ious.amax(1))
-    assert torch.equal(closest, ious.argmax(2))
-
-
 @pytest.mark.parametrize('keep_closest', [False, True])
 @pytest.mark.parametrize('band', [(0.0, 0.3), (0.3, 0.6)])
 def test_the_band(batch, band, keep_closest, monkeypatch):
-    found = lies_in_band(batch, *band, keep_closest)
-    monkeypatch.setattr(grey_zone, 'greatest_overlaps', lambda batch: None)
+    found = find_band(batch, *band, keep_closest) & batch.pred_valid()
+    monkeypatch.setattr(grey_zone, 'find_band', lambda *_: None)
     assert torch.equal(found, lies_in_band(batch, *band, keep_closest))
     assert found.any()
 
@@ -100,4 +93,4 @@ def test_boxes_that_are_no_good_are_for_torch(bad):
     batch.preds[1].bboxes[4, 2] = bad
     assert bits_above(batch, 0.0) is None
     assert sums_of_greatest(batch, 3) is None
-    assert greatest_overlaps(batch) is None
+    assert find_band(batch, 0.3, 0.6, True) is None

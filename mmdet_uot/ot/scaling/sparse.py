@@ -7,7 +7,8 @@ import ctypes
 import torch
 from torch import Tensor
 
-from ...native import can_read, run
+from ...native import BlockedBoxes, can_read, run
+from ...native.box_blocks import Arguments
 from ..numbers import Numbers
 from ..plan import WeightedPairs
 from ..problem import MatchingProblem
@@ -33,8 +34,7 @@ class _Problem(ctypes.Structure):
         ('cost', ctypes.c_void_p),
         ('cost_image_stride', ctypes.c_int64),
         ('cost_column_stride', ctypes.c_int64),
-        ('boxes', ctypes.c_void_p),
-        ('box_image_stride', ctypes.c_int64),
+        ('boxes', Arguments),
         ('gt_boxes', ctypes.c_void_p),
         ('allowed', ctypes.c_void_p),
         ('num_candidates', ctypes.c_void_p),
@@ -59,7 +59,6 @@ class _Problem(ctypes.Structure):
         ('num_pairs', ctypes.c_void_p),
         ('unsuited', ctypes.c_int32),
         ('found', ctypes.c_void_p),
-        ('blocks', ctypes.c_void_p * 12),
     )
 
 
@@ -113,7 +112,7 @@ def solve(
 
 
 def solve_overlaps(
-    boxes: Tensor,
+    boxes: BlockedBoxes,
     gt_boxes: Tensor,
     background_cost: Tensor,
     pred_mass: Tensor,
@@ -129,7 +128,7 @@ def solve_overlaps(
     are neighbours in the image, as anchors are.
 
     Args:
-        boxes (Tensor): (B, N, 4) float32, xyxy; may repeat one image.
+        boxes (BlockedBoxes): Those of the predictions.
         gt_boxes (Tensor): (B, M, 4) float32, xyxy.
         background_cost (Tensor): (B, N) float32; may repeat one image.
         pred_mass (Tensor): (B, N) float32.
@@ -146,12 +145,11 @@ def solve_overlaps(
         SparsePlan | None: None if it is to be solved with costs, as in
         :func:`solve`; also without the library.
     """
-    tensors = boxes, gt_boxes, background_cost, pred_mass, gt_mass
+    tensors = gt_boxes, background_cost, pred_mass, gt_mass
     if (
         0 in pred_mass.shape
         or any(tensor.dtype != torch.float32 for tensor in tensors)
         or not can_read(*tensors)
-        or not boxes[0].is_contiguous()
         or background_cost.stride(1) != 1
     ):
         return None
@@ -164,8 +162,7 @@ def solve_overlaps(
         background_cost=background_cost.data_ptr(),
         background_image_stride=background_cost.stride(0),
         most_pairs=_MOST_PAIRS_OF_BOXES,
-        boxes=boxes.data_ptr(),
-        box_image_stride=boxes.stride(0),
+        boxes=boxes.arguments,
         gt_boxes=gt_boxes.data_ptr(),
         allowed=None if allowed is None else allowed.data_ptr(),
         num_candidates=(
@@ -180,7 +177,7 @@ def _solve(
     gt_range: Tensor | None,
     numbers: Numbers,
     most_pairs: float,
-    **costs: int | None,
+    **costs: int | Arguments | None,
 ) -> SparsePlan | None:
     (B, N), columns = pred_mass.shape, gt_mass.shape[1]
     asked = pred_mass.contiguous(), gt_mass.contiguous()
