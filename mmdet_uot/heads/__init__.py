@@ -21,6 +21,7 @@ from .detr_head import (
 )
 from .dino_head import UOTDINOHead
 from .mask_heads import UOTMask2FormerHead, UOTMaskFormerHead
+from .mask_rcnn_head import UOTFCNMaskHead
 from .point_heads import UOTFCOSHead, UOTYOLOXHead
 from .roi_head import UOTCascadeRoIHead, UOTStandardRoIHead
 from .rtmdet_head import UOTRTMDetHead, UOTRTMDetSepBNHead
@@ -37,6 +38,7 @@ __all__ = [
     'UOTDETRHead',
     'UOTDINOHead',
     'UOTDeformableDETRHead',
+    'UOTFCNMaskHead',
     'UOTFCOSHead',
     'UOTGFLHead',
     'UOTMask2FormerHead',

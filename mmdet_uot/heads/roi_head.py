@@ -29,8 +29,8 @@ class UOTStandardRoIHead(StandardRoIHead):
     ``StandardRoIHead`` takes; the box head stays that of mmdet. The sampler
     draws from the hard view of the plan; what it draws is weighted by the
     plan. Both losses are divided by the mass of all that is drawn. Masks are
-    learnt from the hard view. With a stock assigner the losses are those of
-    the stock head.
+    learnt from the hard view, or with :class:`UOTFCNMaskHead` from the plan.
+    With a stock assigner the losses are those of the stock head.
 
     Args:
         *args: Of ``StandardRoIHead``.
@@ -173,9 +173,14 @@ def _weighted_losses(
         mass = pairs.mass[pairs.image == image]
         background = plan.background[image]
         others = background.nonzero()[:, 0]
-        priors, gts = drawn.priors, drawn.gt_instances[target]
+        priors, gts = drawn.priors, drawn.gt_instances
+        # gts[target] would copy a mask for each pair.
         targets = bbox_head._get_targets_single(
-            priors[rows], priors[others], gts.bboxes, gts.labels, train_cfg
+            priors[rows],
+            priors[others],
+            gts.bboxes[target],
+            gts.labels[target],
+            train_cfg,
         )
         weight = torch.cat((mass, background[others]))
         samples.append((first + torch.cat((rows, others)), weight, *targets))

@@ -72,18 +72,33 @@ def standard(assigner, **options):
     )
 
 
-def mask(assigner):
+def mask_head(**options):
+    defaults = dict(
+        type='FCNMaskHead',
+        num_convs=1,
+        in_channels=4,
+        conv_out_channels=4,
+        num_classes=NUM_CLASSES,
+        loss_mask=dict(
+            type='CrossEntropyLoss', use_mask=True, loss_weight=0.5
+        ),
+    )
+    return {**defaults, **options}
+
+
+def mask(assigner, **options):
     return dict(
         standard(assigner),
         mask_roi_extractor=extractor(7),
-        mask_head=dict(
-            type='FCNMaskHead',
-            num_convs=1,
-            in_channels=4,
-            conv_out_channels=4,
-            num_classes=NUM_CLASSES,
-            loss_mask=dict(type='CrossEntropyLoss', use_mask=True),
-        ),
+        mask_head=mask_head(**options),
+    )
+
+
+def shared(assigner):
+    return dict(
+        standard(assigner, roi_feat_size=7),
+        bbox_roi_extractor=extractor(7),
+        mask_head=mask_head(class_agnostic=True),
     )
 
 
@@ -97,6 +112,30 @@ def cascade(assigner):
     )
 
 
+def cascade_mask(assigner):
+    return dict(
+        cascade(assigner),
+        mask_roi_extractor=extractor(7),
+        mask_head=[mask_head(), mask_head()],
+    )
+
+
+def on_plans(config):
+    """The same with our mask heads."""
+    heads = config.get('mask_head')
+    if isinstance(heads, list):
+        heads = [dict(head, type='UOTFCNMaskHead') for head in heads]
+    elif heads:
+        heads = dict(heads, type='UOTFCNMaskHead')
+    return dict(config, mask_head=heads) if heads else config
+
+
+def random_masks(count, generator):
+    blocks = torch.rand(count, 12, 12, generator=generator) < 0.5
+    blocks = blocks.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    return BitmapMasks(blocks.numpy().astype('uint8'), 96, 96)
+
+
 def losses(kind, config, counts=(5, 0, 3)):
     """Losses and gradients of a head on fixed proposals."""
     generator = torch.Generator().manual_seed(1)
@@ -105,10 +144,9 @@ def losses(kind, config, counts=(5, 0, 3)):
     for count in counts:
         boxes = random_boxes(count, generator, corner=60, side=(8, 40))
         labels = torch.arange(count) % NUM_CLASSES
-        masks = BitmapMasks(torch.ones(count, 96, 96).numpy(), 96, 96)
         sample = DetDataSample(metainfo=dict(img_shape=(96, 96)))
         sample.gt_instances = InstanceData(
-            bboxes=boxes, labels=labels, masks=masks
+            bboxes=boxes, labels=labels, masks=random_masks(count, generator)
         )
         sample.ignored_instances = InstanceData(
             bboxes=random_boxes(1, generator, corner=60),
@@ -121,6 +159,7 @@ def losses(kind, config, counts=(5, 0, 3)):
         others = random_boxes(20, generator, corner=60, side=(8, 40))
         proposals.append(InstanceData(bboxes=torch.cat((near, others))))
     torch.manual_seed(0)
+    config = on_plans(config) if kind.startswith('UOT') else config
     head = MODELS.build(dict(type=kind, **config))
     torch.manual_seed(0)
     found = head.loss((features,), proposals, samples)
@@ -144,9 +183,18 @@ def losses(kind, config, counts=(5, 0, 3)):
             ),
         ),
         ('StandardRoIHead', mask(MAX_IOU)),
+        ('StandardRoIHead', shared(MAX_IOU)),
         ('CascadeRoIHead', cascade(MAX_IOU)),
+        ('CascadeRoIHead', cascade_mask(MAX_IOU)),
     ],
-    ids=['faster', 'decoded', 'mask', 'cascade'],
+    ids=[
+        'faster',
+        'decoded',
+        'mask',
+        'shared and agnostic',
+        'cascade',
+        'cascade mask',
+    ],
 )
 def test_a_stock_assigner_gives_the_stock_losses(kind, config, counts):
     expected, stock = losses(kind, config, counts)
@@ -158,14 +206,88 @@ def test_a_stock_assigner_gives_the_stock_losses(kind, config, counts):
 
 
 @pytest.mark.parametrize('assigner', [UOT, SOFT], ids=['uot', 'balanced'])
-@pytest.mark.parametrize('kind', ['StandardRoIHead', 'CascadeRoIHead'])
-def test_soft_weights_reach_the_losses(kind, assigner):
-    config = (standard if kind == 'StandardRoIHead' else cascade)(assigner)
-    hard, _ = losses(kind, config)
-    found, grads = losses('UOT' + kind, config)
+@pytest.mark.parametrize(
+    ('kind', 'config', 'prefix'),
+    [
+        ('StandardRoIHead', mask, ''),
+        ('CascadeRoIHead', cascade_mask, 's0.'),
+    ],
+    ids=['standard', 'cascade'],
+)
+def test_soft_weights_reach_the_losses(kind, config, prefix, assigner):
+    hard, _ = losses(kind, config(assigner))
+    found, grads = losses('UOT' + kind, config(assigner))
     assert all(grad.isfinite().all() for grad in grads)
-    name = 'loss_cls' if kind == 'StandardRoIHead' else 's0.loss_cls'
-    assert not torch.isclose(found[name], hard[name], rtol=1e-4)
+    for name in (prefix + 'loss_cls', prefix + 'loss_mask'):
+        assert not torch.isclose(found[name], hard[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize('class_agnostic', [False, True])
+def test_each_positive_learns_the_mask_of_each_of_its_objects(class_agnostic):
+    torch.manual_seed(0)
+    config = mask(MAX_IOU, class_agnostic=class_agnostic)
+    head = UOTStandardRoIHead(**on_plans(config))
+    generator = torch.Generator().manual_seed(3)
+    drawn, gts = [], []
+    for count in (4, 0, 2):
+        boxes = random_boxes(count, generator, corner=60, side=(8, 40))
+        gts.append(
+            InstanceData(
+                bboxes=boxes,
+                labels=torch.arange(count),
+                masks=random_masks(count, generator),
+            )
+        )
+        priors = torch.cat((boxes + 1, random_boxes(9, generator, corner=60)))
+        preds = InstanceData(priors=priors)
+        found = head.bbox_assigner.assign(preds, gts[-1])
+        drawn.append(head.bbox_sampler.sample(found, preds, gts[-1]))
+        # Any plan; cubed, so that some pairs are too light to count.
+        weights = torch.rand(drawn[-1].weights.shape, generator=generator) ** 3
+        drawn[-1].weights = weights
+    results = head.mask_loss(
+        (torch.randn(3, 4, 12, 12, generator=generator),), drawn, None, gts
+    )
+
+    preds = results['mask_preds'].split([len(of.pos_inds) for of in drawn])
+    values, masses = [], []
+    for image, of in enumerate(drawn):
+        for i, box in enumerate(of.pos_priors):
+            row = of.weights[i, :-1]
+            for j in (row > row.sum() / 10).nonzero()[:, 0]:
+                target = gts[image].masks.crop_and_resize(
+                    box[None].numpy(), (14, 14), j[None].numpy()
+                )
+                label = 0 if class_agnostic else gts[image].labels[j]
+                value = head.mask_head.loss_mask(
+                    preds[image][i, None],
+                    torch.from_numpy(target.masks).float(),
+                    torch.tensor([label]),
+                )
+                values.append(value)
+                masses.append(row[j])
+    masses = torch.stack(masses)
+    positives = sum(map(len, preds))
+    assert (
+        positives
+        < len(masses)
+        < sum(len(of.pos_inds) * len(own) for of, own in zip(drawn, gts))
+    )
+    expected = (masses * torch.cat(values)).sum() / masses.sum()
+    torch.testing.assert_close(results['loss_mask']['loss_mask'][0], expected)
+
+
+def test_a_mask_loss_of_another_kind_is_refused():
+    loss = dict(type='CrossEntropyLoss', use_mask=True, class_weight=[2.0])
+    with pytest.raises(TypeError, match='without class_weight'):
+        UOTStandardRoIHead(**on_plans(mask(SOFT, loss_mask=loss)))
+
+
+def test_in_another_roi_head_the_mask_head_is_mmdets():
+    config = mask(SOFT)
+    expected, _ = losses('StandardRoIHead', config)
+    found, _ = losses('StandardRoIHead', on_plans(config))
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_losses_are_averages_over_the_mass():
