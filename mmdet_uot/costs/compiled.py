@@ -21,7 +21,7 @@ from ..inputs.match_batch import MatchBatch
 from ..native import can_read, run
 from .paper_costs import OneMinusIoUCost, OneMinusProbCost
 
-__all__ = ['add_native_cost']
+__all__ = ['add_native_cost', 'scale_native']
 
 _L1_CORNERS, _L1_CENTERS, _IOU, _GIOU = range(4)
 _SOFTMAX, _SIGMOID, _FOCAL = range(3)
@@ -74,6 +74,47 @@ class _ClassCosts(ctypes.Structure):
         ('alpha', ctypes.c_double),
         ('eps', ctypes.c_double),
     )
+
+
+class _Scale(ctypes.Structure):
+    """``cost_scale`` of ``match_costs.c``."""
+
+    _fields_ = (
+        ('num_images', ctypes.c_int64),
+        ('size', ctypes.c_int64),
+        ('cost', ctypes.c_void_p),
+        ('cost_image_stride', ctypes.c_int64),
+        ('least', ctypes.c_double),
+        ('unit', ctypes.c_double),
+        ('farthest', ctypes.c_double),
+    )
+
+
+def scale_native(
+    cost: Tensor, least: float, unit: float, farthest: float
+) -> bool:
+    """Brings costs to a unit and a range, (cost - least) / unit, in place.
+
+    Args:
+        cost (Tensor): (B, M, N).
+        least (float): Becomes 0.
+        unit (float): Becomes 1.
+        farthest (float): Greatest magnitude, in units.
+
+    Returns:
+        bool: False, and nothing was done, if the library cannot.
+    """
+    B, M, N = cost.shape
+    fits = cost.dtype == torch.float32 and cost.stride()[1:] == (N, 1)
+    if not fits or not can_read(cost):
+        return False
+    run(
+        'scale_costs',
+        _Scale(
+            B, M * N, cost.data_ptr(), cost.stride(0), least, unit, farthest
+        ),
+    )
+    return True
 
 
 def add_native_cost(

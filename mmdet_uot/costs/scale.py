@@ -18,6 +18,7 @@ from torch import Tensor
 from ..inputs.bad_numbers import LARGEST, is_good
 from ..inputs.match_batch import MatchBatch
 from ..ot import beyond
+from .compiled import scale_native
 from .span import Span, span_of
 from .whole_batch import batched_cost
 
@@ -126,12 +127,13 @@ class UnitScale:
             _replace(bad, rows, beyond(_greatest(rows)))
             return float('inf')
         span = self.span
-        if span.least != 0:
-            cost -= span.least
-        if span.unit not in (0, 1):
-            cost /= span.unit
-        if not span.is_bound:
-            cost.clamp_(-FARTHEST, FARTHEST)
+        unit = span.unit or 1.0
+        farthest = math.inf if span.is_bound else FARTHEST
+        is_scaled = (span.least, unit, farthest) == (0, 1, math.inf)
+        if not is_scaled and not scale_native(
+            cost, span.least, unit, farthest
+        ):
+            cost.sub_(span.least).div_(unit).clamp_(-farthest, farthest)
         _replace(bad, rows, FARTHEST)
         return 1.0 if span.is_bound else FARTHEST
 

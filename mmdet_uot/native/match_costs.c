@@ -1,4 +1,4 @@
-/* Match costs of a batch of images, added to a matrix of costs.
+/* Match costs of a batch of images, added to a matrix of costs, and their unit.
 
    Rows of the matrix are ground truths; costs are contiguous along the
    predictions. The padding is left alone. Comparisons are written so that NaN
@@ -291,4 +291,32 @@ int match_classes(class_costs *costs, int64_t num_threads)
     return for_each_image(
         costs->to.num_images, num_threads, add_class_costs, costs
     );
+}
+
+typedef struct {
+    int64_t num_images, size; /* costs of an image, one behind the other */
+    float *cost;
+    int64_t cost_image_stride;
+    double least, unit, farthest;
+} cost_scale;
+
+/* Brings costs to a unit, (cost - least) / unit, and within -farthest to farthest;
+   NaN stays. */
+VECTORIZED static int scale_image(void *arguments, int64_t image)
+{
+    const cost_scale *p = arguments;
+    float least = (float)p->least, unit = (float)p->unit;
+    float farthest = (float)p->farthest;
+    float *restrict cost = p->cost + image * p->cost_image_stride;
+    for (int64_t i = 0; i < p->size; i++) {
+        float x = (cost[i] - least) / unit;
+        x = x > farthest ? farthest : x;
+        cost[i] = x < -farthest ? -farthest : x;
+    }
+    return 0;
+}
+
+int scale_costs(cost_scale *costs, int64_t num_threads)
+{
+    return for_each_image(costs->num_images, num_threads, scale_image, costs);
 }

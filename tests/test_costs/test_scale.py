@@ -9,8 +9,10 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
 from mmdet_uot.assigners import SinkhornAssigner, UOTAssigner
+from mmdet_uot.costs.compiled import scale_native
 from mmdet_uot.costs.matching_cost import COST_SCALINGS
 from mmdet_uot.costs.span import span_of
+from mmdet_uot.native import library
 
 OURS = [
     dict(type='OneMinusProbCost', weight=2.0),
@@ -218,3 +220,17 @@ def test_no_layer_has_a_say_in_another(scaling, draw):
     both = assigner.match_layers(scores, layers, gts, metas)
     alone = assigner.match_layers(scores[:1], layers[:1], gts, metas)
     assert torch.equal(both.weights[0], alone.weights[0])
+
+
+@pytest.mark.skipif(library() is None, reason='the library is not compiled')
+@pytest.mark.parametrize('farthest', [2.0, math.inf])
+def test_the_library_scales_as_torch_does(farthest):
+    generator = torch.Generator().manual_seed(0)
+    rows = 5 * torch.randn(3, 6, 70, generator=generator)
+    rows[1, 2, 3], rows[0, 0, 0] = math.nan, math.inf
+    expected = rows.clone()
+    cost = expected[:, :-1]
+    cost.sub_(0.3).div_(1.7).clamp_(-farthest, farthest)
+    assert scale_native(rows[:, :-1], 0.3, 1.7, farthest)
+    torch.testing.assert_close(rows, expected, rtol=0, atol=0, equal_nan=True)
+    assert not scale_native(rows[..., ::2], 0.3, 1.7, farthest)
