@@ -1,4 +1,4 @@
-"""Other detectors at CPU scale: each trains a step, stock and on plans."""
+"""Other detectors, stock and on plans: each trains a step."""
 
 import pytest
 from mmdet.registry import MODELS
@@ -12,6 +12,13 @@ LOSSES = {
     'faster_rcnn': {*ONE_STAGE, 'loss_rpn_cls', 'loss_rpn_bbox', 'acc'},
     'atss': {*ONE_STAGE, 'loss_centerness'},
     'rtmdet': ONE_STAGE,
+    'mask_rcnn': {
+        *ONE_STAGE,
+        'loss_rpn_cls',
+        'loss_rpn_bbox',
+        'acc',
+        'loss_mask',
+    },
     'mask2former': {
         f'{prefix}loss_{term}'
         for prefix in ('', 'd0.', 'd1.', 'd2.')
@@ -35,6 +42,15 @@ CONFIGS = [
     ('atss_sim_ota', 'atss'),
     ('rtmdet_one_to_one', 'rtmdet'),
 ]
+# On plans -> stock, on COCO.
+RECIPES = {
+    'retinanet_uot': 'retinanet/retinanet_r50_fpn_1x_coco',
+    'faster_rcnn_uot': 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco',
+    'mask_rcnn_uot': 'mask_rcnn/mask-rcnn_r50_fpn_1x_coco',
+    'atss_uot': 'atss/atss_r50_fpn_1x_coco',
+    'rtmdet_s_uot': 'rtmdet/rtmdet_s_8xb32-300e_coco',
+    'mask2former_ot': 'mask2former/mask2former_r50_8xb2-lsj-50e_coco',
+}
 
 
 @pytest.mark.parametrize(('name', 'stock'), CONFIGS)
@@ -53,13 +69,47 @@ def test_one_step_of_training(name, stock, load, assert_trains):
     assert_trains(model, model(**data, mode='loss'), LOSSES[stock])
 
 
+@pytest.mark.parametrize('name', RECIPES)
+def test_one_step_of_a_recipe_for_coco(name, load, assert_trains):
+    cfg = load(f'{name}_coco').model
+    cfg.backbone.init_cfg = None
+    cfg.data_preprocessor.batch_augments = None
+    model = MODELS.build(cfg)
+    has_masks = 'mask' in name
+    data = demo_mm_inputs(
+        2, [[3, 96, 96]] * 2, num_items=[3, 0], with_mask=has_masks
+    )
+    data = model.data_preprocessor(data, training=True)
+    losses = model(**data, mode='loss')
+    family = next(x for x in sorted(LOSSES)[::-1] if name.startswith(x))
+    if family == 'mask2former':
+        assert {*LOSSES[family]} <= {*losses}
+        assert_trains(model, losses, losses)
+    else:
+        assert_trains(model, losses, LOSSES[family])
+
+
 @pytest.mark.parametrize('name', TWINS)
 def test_plans_change_nothing_but_heads_and_assigners(name, load):
     stock, ours = load(f'{name}_cpu'), load(f'{TWINS[name]}_cpu')
+    assert_differ_by_matching(stock, ours)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_recipes_change_nothing_but_heads_and_assigners(name, load):
+    stock = load(f'mmdet::{RECIPES[name]}.py')
+    assert_differ_by_matching(stock, load(f'{name}_coco'))
+
+
+def assert_differ_by_matching(stock, ours):
     for key in ('train_dataloader', 'optim_wrapper', 'param_scheduler'):
         assert stock[key] == ours[key]
     for cfg in (stock, ours):
-        cfg.model.pop('train_cfg')
+        stages = cfg.model.pop('train_cfg')
+        for stage in (stages, stages.get('rpn', {}), stages.get('rcnn', {})):
+            stage.pop('assigner', None)
+        cfg.model.stages = stages
         for head in ('bbox_head', 'rpn_head', 'roi_head', 'panoptic_head'):
             cfg.model.get(head, {}).pop('type', None)
+        cfg.model.get('roi_head', {}).get('mask_head', {}).pop('type', None)
     assert stock.model == ours.model

@@ -1,0 +1,16 @@
+"""Mask R-CNN on transport plans on COCO."""
+
+_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+custom_imports = dict(imports=['mmdet_uot'], allow_failed_imports=False)
+
+uot = dict(_delete_=True, type='UOTAssigner')
+model = dict(
+    rpn_head=dict(type='UOTRPNHead'),
+    roi_head=dict(
+        type='UOTStandardRoIHead', mask_head=dict(type='UOTFCNMaskHead')
+    ),
+    train_cfg=dict(
+        rpn=dict(assigner=dict(uot, background_cost=0.7)),
+        rcnn=dict(assigner=uot),
+    ),
+)
