@@ -502,16 +502,15 @@ class TestNumberOfOperations:
         assert sum(calls.count.values()) <= 6 * num_iters + 30, calls.count
 
     @pytest.mark.parametrize('epsilon', ['a number', 'one per image'])
-    def test_one_launch_does_it_where_the_fused_kernel_fits(
-        self, epsilon, gpu, monkeypatch
-    ):
-        """Around it there are ten operations, and nothing to wait for."""
+    @pytest.mark.parametrize('shape', [(96, 100, 30), (16, 8732, 28)])
+    def test_one_launch_or_two_do_it(self, shape, epsilon, gpu):
+        """Around them are some operations, and nothing to wait for."""
 
         class Kernel:
             launches = 0
 
             def __getitem__(self, grid):
-                assert grid == (96,)
+                assert grid == shape[:1]
                 return self.launch
 
             def launch(self, *args, **kwargs):
@@ -519,14 +518,21 @@ class TestNumberOfOperations:
                 tensors = [x for x in args if isinstance(x, torch.Tensor)]
                 assert all(x.device.type == 'cuda' for x in tensors)
 
-        problem, kernel = make_problem(96, 100, 30, gpu), Kernel()
-        number = torch.full((96,), 0.01, dtype=torch.float64, device=gpu)
+        B, N, M = shape
+        problem, kernel = make_problem(*shape, gpu), Kernel()
+        number = torch.full((B,), 0.01, dtype=torch.float64, device=gpu)
         number = number if epsilon == 'one per image' else 0.01
+        is_large = triton._is_large(problem)
         with Calls() as calls:
-            plan = triton._launch(kernel, problem, Numbers(number))
-        check_plan(plan, (96, 100, 31))
-        assert kernel.launches == 1
-        assert sum(calls.count.values()) <= 15
+            plan = triton._launch(
+                triton.Kernels(kernel, kernel),
+                problem,
+                Numbers(number),
+                is_large,
+            )
+        check_plan(plan, (B, N, M + 1))
+        assert kernel.launches == 1 + is_large
+        assert sum(calls.count.values()) <= 20
 
 
 @pytest.mark.skipif(

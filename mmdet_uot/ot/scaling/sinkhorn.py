@@ -52,9 +52,9 @@ def sinkhorn(
     Who solves it depends on where it is, not what comes out: on a CPU the
     compiled library, if there is one, on the pairs that can carry mass
     (:mod:`.sparse`) or, where those are many, on the matrix
-    (:mod:`.compiled`); on a GPU one launch for images that fit
-    (:mod:`.triton`), or float64 (:mod:`.float64`); what remains any torch
-    device can do (:mod:`.absorbed`).
+    (:mod:`.compiled`); on a GPU one launch or two (:mod:`.triton`), without
+    Triton float64 (:mod:`.float64`); what remains any torch device can do
+    (:mod:`.absorbed`).
 
     Args:
         problem (MatchingProblem): Costs (B, N, M + 1) and masses.

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -72,9 +73,10 @@ def by_float64(problem, numbers):
     return None
 
 
-def by_triton(problem, numbers):
+def by_triton(problem, numbers, is_sparse=False):
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return triton.solve(to(problem, device), Numbers(**numbers))
+    problem, numbers = to(problem, device), Numbers(**numbers)
+    return triton._launch(triton._kernels(), problem, numbers, is_sparse)
 
 
 def numbers_of(version):
@@ -94,6 +96,8 @@ if triton_is_current():
     can_interpret = not (old and numbers_of(np.__version__) >= [2, 5])
     if torch.cuda.is_available() or can_interpret:
         SOLVERS['Triton'] = (by_triton, torch.float32, 15)
+        by_rows = partial(by_triton, is_sparse=True)
+        SOLVERS['Triton, sparse'] = (by_rows, torch.float32, 15)
 if library():
     SOLVERS['compiled'] = (by_sinkhorn, torch.float32, 300)
 
