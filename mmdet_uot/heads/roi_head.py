@@ -8,14 +8,18 @@ import torch
 from mmdet.models.roi_heads import CascadeRoIHead, StandardRoIHead
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmdet.models.task_modules.samplers import SamplingResult
+from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox2roi
-from mmdet.utils import ConfigType
+from mmdet.utils import ConfigType, InstanceList
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from .._options import named_options
+from ..assigners import PlanAssigner
 from ..losses import box_pairs, check_pair_loss
-from .sampling import WeightedSampler, drawn_plan
+from .sampling import MatchedAhead, WeightedSampler, drawn_plan
 
 __all__ = ['UOTCascadeRoIHead', 'UOTStandardRoIHead']
 
@@ -28,7 +32,8 @@ class UOTStandardRoIHead(StandardRoIHead):
     For Faster and Mask R-CNN. Takes everything that mmdet's
     ``StandardRoIHead`` takes; the box head stays that of mmdet. The sampler
     draws from the hard view of the plan; what it draws is weighted by the
-    plan. Both losses are divided by the mass of all that is drawn. Masks are
+    plan. Images are matched together, and both losses are divided by the mass
+    of all that is drawn. Masks are
     learnt from the hard view, or with :class:`UOTFCNMaskHead` from the plan.
     With a stock assigner the losses are those of the stock head.
 
@@ -52,6 +57,35 @@ class UOTStandardRoIHead(StandardRoIHead):
         super().init_assigner_sampler()
         if self.bbox_sampler is not None:
             self.bbox_sampler = WeightedSampler(self.bbox_sampler)
+
+    def loss(
+        self,
+        x: tuple[Tensor],
+        rpn_results_list: InstanceList,
+        batch_data_samples: list[DetDataSample],
+    ) -> dict[str, Tensor]:
+        """Matches the proposals of all images and computes the losses.
+
+        Args:
+            x (tuple[Tensor]): Per level, (B, C, H, W) features.
+            rpn_results_list (list[InstanceData]): Per image, with ``bboxes``
+                of the proposals.
+            batch_data_samples (list[DetDataSample]): Per image.
+
+        Returns:
+            dict[str, Tensor]: What ``StandardRoIHead`` returns.
+        """
+        assigner = self.bbox_assigner
+        if isinstance(assigner, PlanAssigner):
+            gts, ignored, metas = unpack_gt_instances(batch_data_samples)
+            preds = [InstanceData(priors=x.bboxes) for x in rpn_results_list]
+            self.bbox_assigner = MatchedAhead(
+                assigner, preds, gts, metas, ignored
+            )
+        try:
+            return super().loss(x, rpn_results_list, batch_data_samples)
+        finally:
+            self.bbox_assigner = assigner
 
     def bbox_loss(
         self, x: tuple[Tensor], sampling_results: list[SamplingResult]

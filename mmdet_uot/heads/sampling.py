@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,11 +12,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..assigners import hard_indices, hard_results
+from ..assigners import PlanAssigner, hard_indices, hard_results
 from ..inputs.ground_truths import GroundTruths
 from ..ot import TransportPlan
 
-__all__ = ['WeightedSampler', 'drawn_plan', 'sampled']
+__all__ = ['MatchedAhead', 'WeightedSampler', 'drawn_plan', 'sampled']
 
 
 def sampled(
@@ -45,6 +46,49 @@ def sampled(
         row[drawn.pos_inds] = True
         row[drawn.neg_inds] = True
     return plan.restrict(rows)
+
+
+class MatchedAhead:
+    """Stands in for an assigner that has matched the images of a batch.
+
+    RoI heads of mmdet ask for one image at a time; a plan is made of all.
+
+    Args:
+        assigner (PlanAssigner): One of ours.
+        batch_pred_instances (Sequence[InstanceData]): Per image, ``priors``
+            (n, 4).
+        batch_gt_instances (Sequence[InstanceData]): Per image, ``bboxes``
+            (m, 4) and ``labels``.
+        batch_img_metas (Sequence[dict]): Per image.
+        batch_gt_instances_ignore (Sequence[InstanceData | None]): Per image.
+    """
+
+    def __init__(
+        self,
+        assigner: PlanAssigner,
+        batch_pred_instances: Sequence[InstanceData],
+        batch_gt_instances: Sequence[InstanceData],
+        batch_img_metas: Sequence[dict],
+        batch_gt_instances_ignore: Sequence[InstanceData | None],
+    ) -> None:
+        instances = batch_pred_instances, batch_gt_instances
+        plan = assigner.match(
+            *instances, batch_img_metas, batch_gt_instances_ignore
+        )
+        results = hard_results(plan, hard_indices(assigner, plan), *instances)
+        for image, result in enumerate(results):
+            count = len(batch_pred_instances[image])
+            columns = [*range(len(batch_gt_instances[image])), -1]
+            result.plan = TransportPlan(
+                plan.weights[image : image + 1, :count, columns],
+                plan.pred_mass[image : image + 1, :count],
+                plan.gt_mass[image : image + 1, columns],
+            )
+        self._results = iter(results)
+
+    def assign(self, *args: Any, **kwargs: Any) -> AssignResult:
+        """The result of the next image, see :meth:`PlanAssigner.assign`."""
+        return next(self._results)
 
 
 class WeightedSampler:

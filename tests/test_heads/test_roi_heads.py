@@ -9,6 +9,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
+from mmdet_uot.assigners import PlanAssigner
 from mmdet_uot.heads import UOTStandardRoIHead
 
 NUM_CLASSES = 4
@@ -220,6 +221,23 @@ def test_soft_weights_reach_the_losses(kind, config, prefix, assigner):
     assert all(grad.isfinite().all() for grad in grads)
     for name in (prefix + 'loss_cls', prefix + 'loss_mask'):
         assert not torch.isclose(found[name], hard[name], rtol=1e-4)
+
+
+@pytest.mark.parametrize('assigner', [UOT, SOFT], ids=['uot', 'balanced'])
+def test_images_are_matched_together(assigner, monkeypatch):
+    sizes, match = [], PlanAssigner.match
+
+    def count(self, preds, *args):
+        sizes.append(len(preds))
+        return match(self, preds, *args)
+
+    monkeypatch.setattr(PlanAssigner, 'match', count)
+    found = losses('UOTStandardRoIHead', mask(assigner))
+    with monkeypatch.context() as patch:
+        patch.delattr(UOTStandardRoIHead, 'loss')
+        expected = losses('UOTStandardRoIHead', mask(assigner))
+    assert sizes == [3, 1, 1, 1]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('class_agnostic', [False, True])
