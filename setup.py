@@ -25,6 +25,7 @@ MIM_FILES = ('configs', 'tools', 'model-index.yml')
 C_FILES = (
     'box_blocks',
     'candidates',
+    'found_pairs',
     'match_costs',
     'overlaps',
     'parallel',
@@ -38,6 +39,7 @@ HEADERS = (
     'elementary',
     'elementary_double',
     'exact_products',
+    'found_pairs',
     'lanes',
     'masses',
     'old_glibc',

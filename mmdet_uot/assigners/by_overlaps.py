@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +14,17 @@ from ..costs.matching_cost import Costs, MatchingCost
 from ..costs.paper_costs import OneMinusIoUCost
 from ..costs.scale import UnitScale
 from ..inputs.match_batch import MatchBatch
+from ..inputs.native_overlaps import closest_pairs
 from ..masses import Mass
-from ..ot import ScalingSolver, Solver, SparsePlan, may_hold
+from ..masses.option import most_asked
+from ..ot import (
+    ExactSolver,
+    ScalingSolver,
+    Solver,
+    SparsePlan,
+    TwoStageSolver,
+    may_hold,
+)
 from ..ot.scaling.sparse import solve_overlaps
 
 __all__ = ['match_overlaps']
@@ -39,22 +49,24 @@ def match_overlaps(
             ``bboxes``, or None.
         cost (MatchingCost): What pairs cost.
         mass (Mass): The masses asked for.
-        solver (Solver): The scaling algorithm.
+        solver (Solver): The scaling algorithm, or the exact one of two stages
+            or of the closest ground truth.
         forced (bool): Whether ground truths insist on their mass.
 
     Returns:
         SparsePlan | None: None if the costs are to be computed: for others
-        than 1 - IoU, in another unit, where a box is no good, or where too
-        many pairs can carry mass.
+        than 1 - IoU, in another unit, for other solvers, where a box is no
+        good, where too many pairs can carry mass, or where boxes without
+        overlap can be the closest.
     """
     if (
         [type(term) for term in cost.match_costs] != [OneMinusIoUCost]
         or cost.match_costs[0].iou_mode != 'iou'
         or not isinstance(cost.scale, UnitScale)
         or cost.scale.span.unit != cost.match_costs[0].weight
+        or not cost.match_costs[0].weight > 0
         or isinstance(cost.background_cost, BatchedBackgroundCost)
-        or not isinstance(solver, ScalingSolver)
-        or solver.epsilon_rule == 'support'
+        or not _can_solve(solver, mass)
         or 0 in batch.shape
         or batch.blocked_boxes is None
         or may_hold(batch.gt_flaws() > 0)
@@ -74,13 +86,30 @@ def match_overlaps(
     problem = mass(
         Costs(unknown, gt_valid, pred_valid, 1.0, num_preds, counts), batch
     )
-    background = cost.background_of(batch)
-    if not isinstance(background, torch.Tensor):
-        background = torch.tensor(background)
+    background = torch.as_tensor(
+        cost.scale.background(cost.background_of(batch), solver.is_exact),
+        dtype=torch.float32,
+    )
+    if background.dim() == 0:
+        background = background.repeat(N)
+    background = background.expand(B, N)
+    if not isinstance(solver, ScalingSolver):
+        pairs = closest_pairs(
+            batch,
+            cost.match_costs[0].weight,
+            background,
+            problem.gt_mass[:, :-1] > 0,
+            pred_valid,
+            allowed,
+            forced=isinstance(solver, TwoStageSolver),
+        )
+        if pairs is None:
+            return None
+        return SparsePlan.one_each(pairs, problem.pred_mass, problem.gt_mass)
     return solve_overlaps(
         batch.blocked_boxes,
         batch.gt_boxes,
-        background.float().expand(B, N).contiguous(),
+        background,
         problem.pred_mass,
         problem.gt_mass,
         problem.gt_range,
@@ -88,3 +117,14 @@ def match_overlaps(
         allowed,
         counts,
     )
+
+
+def _can_solve(solver: Solver, mass: Mass) -> bool:
+    """Tells whether there is a way from boxes to pairs."""
+    if isinstance(solver, ScalingSolver):
+        return solver.epsilon_rule != 'support'
+    if isinstance(solver, ExactSolver):
+        # Weights of other masses are what rounding leaves of 1.
+        whole = most_asked(mass.gt_mass) is not None
+        return whole and (mass.tau1, mass.tau2) == (math.inf, 0)
+    return isinstance(solver, TwoStageSolver)

@@ -21,4 +21,15 @@ static inline uint64_t to_bits(const uint8_t *flags)
     return bits;
 }
 
+/* Flags of all predictions to words; the last is filled with zeros. */
+static inline void to_words(const uint8_t *flags, int64_t size, uint64_t *words)
+{
+    for (int64_t start = 0; start < size; start += BLOCK) {
+        int64_t left = size - start;
+        uint8_t of_word[BLOCK] = {0};
+        memcpy(of_word, flags + start, left < BLOCK ? left : BLOCK);
+        words[start / BLOCK] = to_bits(of_word);
+    }
+}
+
 #endif

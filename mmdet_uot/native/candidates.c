@@ -125,13 +125,7 @@ static int exclude_of_image(void *arguments, int64_t image)
     uint64_t *valid = malloc(sizeof(uint64_t) * (words + 1));
     if (!valid)
         return 1;
-    for (int64_t k = 0; k < words; k++) {
-        int64_t left = N - k * BLOCK;
-        uint8_t flags[BLOCK] = {0};
-        memcpy(flags, p->pred_valid + image * N + k * BLOCK,
-               left < BLOCK ? left : BLOCK);
-        valid[k] = to_bits(flags);
-    }
+    to_words(p->pred_valid + image * N, N, valid);
     for (int64_t j = 0; j < p->num_rows; j++) {
         int64_t row = image * p->num_rows + j;
         const uint64_t *allowed = p->gt_valid[row] ? p->allowed + row * words

@@ -1,9 +1,12 @@
-/* The greatest IoUs of predictions and ground truths, without their matrix. */
+/* The greatest IoUs of predictions and ground truths, and whose they are, without
+   their matrix. */
 
 #include "exact_products.h"
 
 #include "box_overlaps.h"
+#include "found_pairs.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { MOST_ADDED = 256 };
@@ -198,5 +201,247 @@ int find_band(overlap_band *band, int64_t num_threads)
 {
     return for_each_image(
         band->num_images, num_threads, find_band_of_image, band
+    );
+}
+
+/* The closest ground truth of each prediction, by the costs weight (1 - IoU). */
+typedef struct {
+    int64_t num_images, num_preds, num_rows;
+    const int64_t *num_gts; /* (images,) */
+    blocked_boxes boxes;    /* of the predictions */
+    const float *gts;       /* (images, rows, 4) */
+    float weight;
+    const float *background; /* (images, predictions) costs below the weight */
+    int64_t background_image_stride;
+    float most_background;
+    const uint8_t *gt_valid;   /* (images, rows) */
+    const uint8_t *pred_valid; /* (images, predictions) */
+    const uint64_t *allowed;   /* (images, rows, words) pairs, or NULL for all */
+    int64_t forced;     /* whether a row first takes its closest prediction */
+    int64_t *num_pairs; /* (images,), of zeros */
+    void **found;       /* (images,) of ``found_pair``, NULL before */
+} closest_overlaps;
+
+/* Those of an image. */
+typedef struct {
+    const closest_overlaps *p;
+    box_blocks b;
+    int64_t num_gts;
+    const float *gts;
+    const uint8_t *gt_valid;
+    const uint64_t *allowed;
+    uint8_t *reach;    /* (rows, blocks) */
+    uint8_t *any;      /* (blocks,) whether any row reaches it */
+    uint64_t *live;    /* (words,) predictions that take part */
+    uint64_t *taken;   /* (words,) predictions with a ground truth */
+    int32_t *row;      /* (predictions,) which, where there is one */
+    float *best;       /* (rows,) the least cost */
+    int64_t *closest;  /* (rows,) whose it is, or -1 */
+    int64_t *position; /* (rows + 1,) of its pairs among those of the image */
+} closest_image;
+
+/* Costs of a block, infinite where they are not in use. */
+VECTORIZED static void find_costs(
+    const box_blocks *b, int64_t block, const float *gt, float weight,
+    uint64_t use, float *restrict cost
+)
+{
+    block_overlaps(b, block, gt, cost);
+    for (int i = 0; i < BLOCK; i++)
+        cost[i] = weight - weight * cost[i];
+    for (int i = 0; use != UINT64_MAX && i < BLOCK; i++)
+        cost[i] = use >> i & 1 ? cost[i] : INFINITY;
+}
+
+VECTORIZED static uint64_t below(const float *restrict cost, float value)
+{
+    uint8_t flags[BLOCK];
+    for (int i = 0; i < BLOCK; i++)
+        flags[i] = cost[i] < value;
+    return to_bits(flags);
+}
+
+VECTORIZED static uint64_t at_most(
+    const float *restrict cost, const float *restrict most, int64_t length
+)
+{
+    uint8_t flags[BLOCK] = {0};
+    for (int64_t i = 0; i < length; i++)
+        flags[i] = cost[i] <= most[i];
+    return to_bits(flags);
+}
+
+VECTORIZED static void lower_to(
+    float *restrict least, int32_t *restrict row, const float *restrict cost,
+    int32_t j
+)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        row[i] = cost[i] < least[i] ? j : row[i];
+        least[i] = smaller(least[i], cost[i]);
+    }
+}
+
+/* An IoU that all pairs below or at a cost exceed, whatever is rounded. */
+static float overlap_of(float cost, float weight)
+{
+    return 1.0f - cost / weight - 1e-6f;
+}
+
+static uint64_t in_use(const closest_image *im, int64_t j, int64_t block)
+{
+    int64_t words = im->b.num_blocks;
+    uint64_t allowed = im->allowed ? im->allowed[j * words + block]
+                                   : UINT64_MAX;
+    return allowed & im->live[block];
+}
+
+/* Who might be the closest without overlap: the first that takes part. */
+static int64_t first_in_use(const closest_image *im, int64_t j)
+{
+    for (int64_t block = 0; block < im->b.num_blocks; block++) {
+        uint64_t use = in_use(im, j, block);
+        if (use)
+            return BLOCK * block + __builtin_ctzll(use);
+    }
+    return -1;
+}
+
+static void match_block(
+    closest_image *im, int64_t block, const float *background
+)
+{
+    const closest_overlaps *p = im->p;
+    const box_blocks *b = &im->b;
+    int64_t start = BLOCK * block, left = p->num_preds - start;
+    float least_overlap = overlap_of(p->most_background, p->weight);
+    float cost[BLOCK], least[BLOCK];
+    int32_t row[BLOCK] = {0};
+    for (int i = 0; i < BLOCK; i++)
+        least[i] = INFINITY;
+    for (int64_t j = 0; j < im->num_gts; j++) {
+        if (!im->reach[j * b->num_blocks + block])
+            continue;
+        const float *gt = im->gts + 4 * j;
+        float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
+        float of_best = overlap_of(im->best[j], p->weight);
+        uint64_t use = in_use(im, j, block);
+        if (!use
+            || (p->forced && !reaches(b, block, gt, gt_area,
+                                      smaller(of_best, least_overlap))))
+            continue;
+        find_costs(b, block, gt, p->weight, use, cost);
+        lower_to(least, row, cost, (int32_t)j);
+        uint64_t bits = p->forced ? below(cost, im->best[j]) : 0;
+        for (; bits; bits &= bits - 1) {
+            int i = __builtin_ctzll(bits);
+            if (cost[i] < im->best[j])
+                im->closest[j] = start + i;
+            im->best[j] = smaller(im->best[j], cost[i]);
+        }
+    }
+    uint64_t bits = at_most(least, background + start,
+                            left < BLOCK ? left : BLOCK);
+    im->taken[block] = bits;
+    for (; bits; bits &= bits - 1) {
+        int i = __builtin_ctzll(bits);
+        im->row[start + i] = row[i];
+    }
+}
+
+/* The pairs, sorted; NULL if there is no memory for them. */
+static found_pair *sort_pairs(const closest_image *im, int64_t *count)
+{
+    int64_t *position = im->position, words = im->b.num_blocks;
+    for (int64_t k = 0; k < words; k++)
+        for (uint64_t bits = im->taken[k]; bits; bits &= bits - 1)
+            position[im->row[BLOCK * k + __builtin_ctzll(bits)] + 1]++;
+    for (int64_t j = 0; j < im->num_gts; j++)
+        position[j + 1] += position[j];
+    *count = position[im->num_gts];
+    found_pair *found = malloc(sizeof(found_pair) * (*count + 1));
+    for (int64_t k = 0; found && k < words; k++)
+        for (uint64_t bits = im->taken[k]; bits; bits &= bits - 1) {
+            int32_t i = (int32_t)(BLOCK * k + __builtin_ctzll(bits));
+            int32_t j = im->row[i];
+            found[position[j]++] = (found_pair){j, i, 1.0f};
+        }
+    return found;
+}
+
+static void match_image(closest_image *im, int64_t image)
+{
+    const closest_overlaps *p = im->p;
+    int64_t num = im->b.num_blocks;
+    const float *background = p->background
+                              + image * p->background_image_stride;
+    float least = p->forced ? 0.0f
+                            : overlap_of(p->most_background, p->weight);
+    to_words(p->pred_valid + image * p->num_preds, p->num_preds, im->live);
+    for (int64_t j = 0; j < im->num_gts; j++) {
+        if (!im->gt_valid[j])
+            continue;
+        reach_blocks(&im->b, im->gts + 4 * j, least, im->reach + j * num);
+        join(im->any, im->reach + j * num, num);
+        im->best[j] = p->weight;
+        im->closest[j] = p->forced ? first_in_use(im, j) : -1;
+    }
+    for (int64_t block = 0; block < num; block++)
+        if (im->any[block])
+            match_block(im, block, background);
+    for (int64_t j = 0; j < im->num_gts; j++) {
+        int64_t i = im->gt_valid[j] ? im->closest[j] : -1;
+        if (i < 0)
+            continue;
+        im->taken[i / BLOCK] |= 1ull << i % BLOCK;
+        im->row[i] = (int32_t)j;
+    }
+}
+
+static int find_closest_of_image(void *arguments, int64_t image)
+{
+    const closest_overlaps *p = arguments;
+    int64_t first = image * p->num_rows, M = p->num_gts[image];
+    closest_image im = {
+        .p = p,
+        .b = blocks_of(&p->boxes, image),
+        .num_gts = M,
+        .gts = p->gts + 4 * first,
+        .gt_valid = p->gt_valid + first
+    };
+    int64_t num = im.b.num_blocks;
+    if (M == 0)
+        return 0;
+    im.allowed = p->allowed ? p->allowed + first * num : NULL;
+    im.reach = calloc(num * M, 1);
+    im.any = calloc(num, 1);
+    im.live = malloc(sizeof(uint64_t) * num);
+    im.taken = calloc(num, sizeof(uint64_t));
+    im.row = malloc(sizeof(int32_t) * p->num_preds);
+    im.best = malloc(sizeof(float) * M);
+    im.closest = malloc(sizeof(int64_t) * M);
+    im.position = calloc(M + 1, sizeof(int64_t));
+    if (im.reach && im.any && im.live && im.taken && im.row && im.best
+        && im.closest && im.position) {
+        match_image(&im, image);
+        p->found[image] = sort_pairs(&im, p->num_pairs + image);
+    }
+    free(im.position);
+    free(im.closest);
+    free(im.best);
+    free(im.row);
+    free(im.taken);
+    free(im.live);
+    free(im.any);
+    free(im.reach);
+    return !p->found[image];
+}
+
+/* Returns nonzero if there was no memory for it. What was found is to be
+   collected in any case. */
+int find_closest(closest_overlaps *p, int64_t num_threads)
+{
+    return for_each_image(
+        p->num_images, num_threads, find_closest_of_image, p
     );
 }

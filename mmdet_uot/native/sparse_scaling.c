@@ -26,6 +26,7 @@
    Masses and kernel are multiplied by the number of predictions N, so that plans
    read as weights. */
 
+#include "found_pairs.h"
 #include "lanes.h"
 #include "sparse_boxes.h"
 #include "sparse_loops.h"
@@ -75,11 +76,6 @@ typedef struct {
     int32_t unsuited;       /* whether an image is for another solver */
     void **found;           /* (images,) of ``found_pair``, to be collected */
 } sparse_problem;
-
-typedef struct {
-    int32_t ground_truth, prediction;
-    float mass;
-} found_pair;
 
 typedef struct {
     int64_t N, M, num_live; /* predictions, ground truths, live predictions */
@@ -795,31 +791,4 @@ int solve_sparse(sparse_problem *problem, int64_t num_threads)
     return for_each_image(
         problem->num_images, num_threads, solve_image, problem
     );
-}
-
-typedef struct {
-    int64_t num_images;
-    const int64_t *num_pairs; /* (images,) */
-    void **found;             /* (images,) */
-    int64_t *image, *prediction, *ground_truth; /* (pairs,) */
-    float *mass;                                /* (pairs,) */
-} collection;
-
-/* Copies the pairs of all images, one after the other, and frees them. */
-int collect_pairs(collection *to, int64_t num_threads)
-{
-    int64_t n = 0;
-    (void)num_threads;
-    for (int64_t image = 0; image < to->num_images; image++) {
-        const found_pair *found = to->found[image];
-        for (int64_t k = 0; found && k < to->num_pairs[image]; k++, n++) {
-            to->image[n] = image;
-            to->prediction[n] = found[k].prediction;
-            to->ground_truth[n] = found[k].ground_truth;
-            to->mass[n] = found[k].mass;
-        }
-        free(to->found[image]);
-        to->found[image] = NULL;
-    }
-    return 0;
 }

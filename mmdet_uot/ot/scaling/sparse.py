@@ -7,7 +7,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from ...native import BlockedBoxes, can_read, run
+from ...native import BlockedBoxes, can_read, find_pairs
 from ...native.box_blocks import Arguments
 from ..numbers import Numbers
 from ..plan import WeightedPairs
@@ -59,20 +59,6 @@ class _Problem(ctypes.Structure):
         ('num_pairs', ctypes.c_void_p),
         ('unsuited', ctypes.c_int32),
         ('found', ctypes.c_void_p),
-    )
-
-
-class _Collection(ctypes.Structure):
-    """``collection`` of ``sparse_scaling.c``."""
-
-    _fields_ = (
-        ('num_images', ctypes.c_int64),
-        ('num_pairs', ctypes.c_void_p),
-        ('found', ctypes.c_void_p),
-        ('image', ctypes.c_void_p),
-        ('prediction', ctypes.c_void_p),
-        ('ground_truth', ctypes.c_void_p),
-        ('mass', ctypes.c_void_p),
     )
 
 
@@ -187,7 +173,6 @@ def _solve(
     pred_potential = epsilon.new_empty((B, N))
     gt_potential = epsilon.new_empty((B, columns))
     marginal_error = epsilon.new_empty(B)
-    num_pairs, found = torch.zeros((2, B), dtype=torch.int64)
     arguments = _Problem(
         pred_mass=asked[0].data_ptr(),
         gt_mass=asked[1].data_ptr(),
@@ -207,18 +192,13 @@ def _solve(
         pred_potential=pred_potential.data_ptr(),
         gt_potential=gt_potential.data_ptr(),
         marginal_error=marginal_error.data_ptr(),
-        num_pairs=num_pairs.data_ptr(),
-        found=found.data_ptr(),
         **costs,
     )
-    try:
-        run('solve_sparse', arguments)
-    finally:
-        pairs = _collect(num_pairs, found)
+    pairs = find_pairs('solve_sparse', arguments, B)
     if arguments.unsuited:
         return None
     return SparsePlan(
-        pairs,
+        WeightedPairs(*pairs),
         background,
         pred_mass,
         gt_mass,
@@ -227,19 +207,3 @@ def _solve(
         marginal_error,
         gt_range,
     )
-
-
-def _collect(num_pairs: Tensor, found: Tensor) -> WeightedPairs:
-    K = int(num_pairs.sum())
-    image, prediction, ground_truth = torch.empty((3, K), dtype=torch.int64)
-    pairs = WeightedPairs(image, prediction, ground_truth, torch.empty(K))
-    run(
-        'collect_pairs',
-        _Collection(
-            len(found),
-            num_pairs.data_ptr(),
-            found.data_ptr(),
-            *(values.data_ptr() for values in pairs),
-        ),
-    )
-    return pairs
