@@ -76,7 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--figures',
         type=Path,
         metavar='DIR',
-        help='time more sizes (minutes more) and the phases of a training '
+        help='time other sizes (minutes more) and the phases of a training '
         'step, and draw both here (Fig. 6 and Table 4 of the paper)',
     )
     args = parser.parse_args(argv)
@@ -116,13 +116,12 @@ def main(argv: list[str] | None = None) -> None:
         )
     )
     results['losses'] = [asdict(time) for time in losses]
-    num_objects = (10, 30, 100) if args.figures else (30,)
-    growth = report_growth(
-        time_growth(num_objects, clock, seed=args.seed, **inputs)
-    )
-    results['growth'] = [asdict(point) for point in growth]
     if args.figures:
         args.figures.mkdir(parents=True, exist_ok=True)
+        growth = report_growth(
+            time_growth((10, 30, 100), clock, seed=args.seed, **inputs)
+        )
+        results['growth'] = [asdict(point) for point in growth]
         with TemporaryDirectory() as folder:
             step = TrainingStep(folder, **inputs)
             phases = report_training_step(time_training_step(step, clock))

@@ -156,7 +156,9 @@ def test_phases_make_up_the_training_step(matching, step):
     losses, gradients = phases['losses'](), phases['backward']()
     step.head.assigner = TASK_UTILS.build(MATCHINGS[matching])
     expected = step.head.loss_by_feat(*step.outputs, step.gts, step.metas)
-    torch.testing.assert_close(losses, expected, rtol=0, atol=0)
+    # Without the phases some plans are pairs, whose losses are summed in
+    # another order.
+    torch.testing.assert_close(losses, expected, rtol=1e-6, atol=0)
     total, _ = step.model.parse_losses(expected)
     torch.testing.assert_close(
         gradients,
