@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.match_batch import MatchBatch
+from ..inputs.native_overlaps import no_bits
 from ..native import can_read, cut_boxes, run
 from ..native.box_blocks import BLOCK, Arguments, num_blocks
 
@@ -108,14 +109,12 @@ def near_bits(
     areas = cut_boxes(torch.cat((points - reach, points + reach), dim=2))
     if areas is None:
         return None
-    B, N, columns = batch.shape
     bounds = _within(batch, bounds, of_any).contiguous()
-    is_near = torch.zeros((B, columns - 1, num_blocks(N)), dtype=torch.int64)
+    is_near = no_bits(batch)
     run(
         'find_near_areas',
         _NearAreas(
-            B,
-            *is_near.shape[1:],
+            *is_near.shape,
             batch.gt_counts.data_ptr(),
             areas.arguments,
             bounds.data_ptr(),

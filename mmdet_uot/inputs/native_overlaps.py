@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,13 @@ from ..native.box_blocks import Arguments, num_blocks
 from .bad_numbers import LARGEST
 from .match_batch import MatchBatch
 
-__all__ = ['bits_above', 'closest_pairs', 'find_band', 'sums_of_greatest']
+__all__ = [
+    'bits_above',
+    'closest_pairs',
+    'find_band',
+    'no_bits',
+    'sums_of_greatest',
+]
 
 # What the library can add up.
 _MOST_ADDED = 256
@@ -78,6 +85,13 @@ class _Closest(ctypes.Structure):
     )
 
 
+def no_bits(batch: MatchBatch) -> Tensor:
+    """(B, M, words) int64 zeros, in memory that is not there until used."""
+    B, N, columns = batch.shape
+    # NumPy asks for great pages, and for none that it does not write.
+    return torch.from_numpy(np.zeros((B, columns - 1, num_blocks(N)), 'i8'))
+
+
 def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
     """Tells which pairs have a greater IoU than a threshold.
 
@@ -89,8 +103,7 @@ def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
         Tensor | None: (B, M, words) int64, bit i of word k for prediction
         64 k + i; None if the library cannot read the boxes.
     """
-    B, N, columns = batch.shape
-    above = torch.zeros((B, columns - 1, num_blocks(N)), dtype=torch.int64)
+    above = no_bits(batch)
     done = _find(batch, threshold=threshold, above=above.data_ptr())
     return above if done else None
 

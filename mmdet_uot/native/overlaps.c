@@ -11,6 +11,9 @@
 
 enum { MOST_ADDED = 256 };
 
+/* What the greatest IoUs of a ground truth with anchors mostly exceed. */
+static const float LIKELY = 0.5f;
+
 typedef struct {
     int64_t num_images, num_preds, num_rows, num_words;
     const int64_t *num_gts; /* (images,) */
@@ -52,32 +55,48 @@ static void keep(float *kept, int64_t size, float value)
     kept[k] = value;
 }
 
-/* Does what is asked for one ground truth; ``counts`` may be NULL. */
-static void look_at(
-    const overlaps *p, const box_blocks *b, int64_t image, int64_t j,
+static void mark_above(
+    const overlaps *p, const box_blocks *b, int64_t row, uint8_t *reach
+)
+{
+    const float *gt = p->gts + 4 * row;
+    float iou[BLOCK];
+    reach_blocks(b, gt, p->threshold, reach);
+    for (int64_t block = 0; block < b->num_blocks; block++) {
+        if (!reach[block])
+            continue;
+        find_ious(b, block, gt, iou);
+        p->above[row * p->num_words + block] = above(iou, p->threshold);
+    }
+}
+
+/* Adds up the greatest of those that count, all if ``counts`` is NULL. Blocks that
+   are likely to hold them are looked at first, so that few others have to be. */
+static void add_greatest(
+    const overlaps *p, const box_blocks *b, int64_t row,
     const uint64_t *counts, uint8_t *reach
 )
 {
-    int64_t row = image * p->num_rows + j;
     const float *gt = p->gts + 4 * row;
     float iou[BLOCK], kept[MOST_ADDED];
     float gt_area = (gt[2] - gt[0]) * (gt[3] - gt[1]);
     float *last = kept + p->num_added - 1;
     memset(kept, 0, sizeof(float) * p->num_added);
-    reach_blocks(b, gt, p->threshold, reach);
-    for (int64_t block = 0; block < b->num_blocks; block++) {
-        uint64_t use = counts ? counts[block] : UINT64_MAX;
-        if (!reach[block] || !use
-            || (p->sum && !reaches(b, block, gt, gt_area, *last)))
-            continue;
-        find_ious(b, block, gt, iou);
-        if (p->above)
-            p->above[row * p->num_words + block] = above(iou, p->threshold);
-        uint64_t bits = p->sum ? above(iou, *last) & use : 0;
-        for (; bits; bits &= bits - 1)
-            keep(kept, p->num_added, iou[__builtin_ctzll(bits)]);
+    for (int are_others = 0; are_others < 2; are_others++) {
+        float least = are_others ? smaller(*last, LIKELY) : LIKELY;
+        reach_blocks(b, gt, least, reach);
+        for (int64_t block = 0; block < b->num_blocks; block++) {
+            uint64_t use = counts ? counts[block] : UINT64_MAX;
+            if (!reach[block] || !use || !reaches(b, block, gt, gt_area, *last)
+                || (are_others && reaches(b, block, gt, gt_area, LIKELY)))
+                continue;
+            find_ious(b, block, gt, iou);
+            for (uint64_t bits = above(iou, *last) & use; bits;
+                 bits &= bits - 1)
+                keep(kept, p->num_added, iou[__builtin_ctzll(bits)]);
+        }
     }
-    for (int64_t k = 0; p->sum && k < p->num_added; k++)
+    for (int64_t k = 0; k < p->num_added; k++)
         p->sum[row] += kept[k];
 }
 
@@ -98,7 +117,10 @@ static int look_at_image(void *arguments, int64_t image)
         const uint64_t *of_row = counts;
         if (counts)
             of_row = p->of_any ? any : counts + j * words;
-        look_at(p, &blocks, image, j, of_row, reach);
+        if (p->above)
+            mark_above(p, &blocks, first + j, reach);
+        if (p->sum)
+            add_greatest(p, &blocks, first + j, of_row, reach);
     }
     free(any);
     free(reach);

@@ -95,7 +95,7 @@ typedef struct {
                              overlap, which all cost 1 */
     double faint_reach;   /* as the first threshold, of faint pairs */
     double *faint_kernel; /* of each ground truth: their greatest entry */
-    double first_reach; /* the first threshold, in epsilons */
+    double first_reach; /* the first threshold of mass 1, in epsilons */
     int64_t capacity, num_pairs;
     int32_t *pair_row; /* prediction of each pair */
     float *pair_cost;  /* cost of each pair */
@@ -184,6 +184,14 @@ static float scan_column(
                       im->pair_cost, im->capacity, &im->num_pairs);
 }
 
+/* The first threshold of a ground truth, in epsilons: its scaling grows with the
+   mass that it asks for. */
+static double first_reach(const image *im, int64_t j)
+{
+    double most = fmin(im->s.log_most[j], im->log_n);
+    return im->first_reach + im->s.power2 * fmax(most, 0.0);
+}
+
 /* Finds the pairs below the thresholds, column by column. A ground truth that
    is far from all predictions keeps its closest ones: its scaling makes up for
    the distance, as far as tau2 lets it. Returns whether there is room. */
@@ -202,7 +210,7 @@ static int find_pairs(image *im, const sparse_problem *p, int64_t index)
             if (low < -MOST * im->epsilon)
                 return 0;
             im->s.most[j] = -low / im->epsilon;
-            double wanted = fmax(im->first_reach * im->epsilon
+            double wanted = fmax(first_reach(im, j) * im->epsilon
                                      + im->s.power2 * low,
                                  low + im->epsilon);
             if (low <= 0.0 || wanted <= im->threshold[j]
@@ -698,7 +706,7 @@ static int try_image(image *im, const sparse_problem *p, int64_t index)
     if (!im->uniform)
         fill_gains(im, pred_mass);
     for (int64_t j = 0; j < im->M; j++)
-        im->threshold[j] = (float)(im->first_reach * im->epsilon);
+        im->threshold[j] = (float)(first_reach(im, j) * im->epsilon);
     outcome found = AGAIN;
     for (int tries = 0; found == AGAIN && tries < MOST_TRIES; tries++) {
         if (!find_pairs(im, p, index))
@@ -763,7 +771,7 @@ static int solve_image(void *arguments, int64_t index)
     im.s.num_columns = im.M + 1;
     double entries = n * (im.M > 0 ? im.M : 1);
     im.faint_reach = FAINT_REACH + log((double)(im.M > 0 ? im.M : 1));
-    im.first_reach = log(entries / NEGLIGIBLE) + 2.0;
+    im.first_reach = log(entries / NEGLIGIBLE) + 2.5;
     im.capacity = (int64_t)(p->most_pairs * entries) + BLOCK;
     char *memory = aligned_alloc(64, lay_out(&im, NULL) + 64);
     im.pair_row = malloc(sizeof(int32_t) * im.capacity);
