@@ -33,8 +33,9 @@ def summarize(survey: Survey, classes: tuple[str, ...]) -> dict[str, Any]:
         dict: Plain lists and numbers. Objects with ``little`` get less than
         0.9 of the mass that they ask for, the least of a range, or no
         prediction where the head knows no plans. ``too_much`` counts those
-        beyond their range, None without one. Those without area, and those of
-        which rules exclude every prediction, take no part.
+        beyond their range, None without one. Those without area, those that
+        ask for no mass, and those of which rules exclude every prediction take
+        no part.
     """
     asked, got = survey.joined('asked'), survey.joined('got')
     takes_part = survey.joined('takes_part').bool()
@@ -49,7 +50,8 @@ def summarize(survey: Survey, classes: tuple[str, ...]) -> dict[str, Any]:
     return dict(
         images=survey.images,
         objects=len(asked),
-        without_area=int((~takes_part & ~excluded).sum()),
+        without_area=int((~(side > 0)).sum()),
+        weightless=int(((side > 0) & ~takes_part & ~excluded).sum()),
         excluded=int(excluded.sum()),
         little=int(little.sum()),
         too_much=_too_much(survey),
@@ -129,7 +131,7 @@ def as_lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f'{found["images"]:,} images, {found["objects"]:,} objects, '
         f'{found["without_area"]:,} of them without area'
-        + _excluded(found)
+        + _idle(found)
         + f'; the others get {found["mean_mass"]:.2f} on average',
         f'{_share(found["little"], found)} get too little',
     ]
@@ -166,10 +168,13 @@ def as_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _excluded(found: dict[str, Any]) -> str:
-    if not found['excluded']:
-        return ''
-    return f', {found["excluded"]:,} with all predictions excluded'
+def _idle(found: dict[str, Any]) -> str:
+    text = ''
+    if found['weightless']:
+        text += f', {found["weightless"]:,} that ask for no mass'
+    if found['excluded']:
+        text += f', {found["excluded"]:,} with all predictions excluded'
+    return text
 
 
 def _anchor_lines(anchors: list[dict[str, Any]]) -> list[str]:
@@ -216,7 +221,7 @@ def _share(part: int, found: dict[str, Any]) -> str:
 
 def _there(found: dict[str, Any]) -> int:
     """How many take part, 1 if none does."""
-    idle = found['without_area'] + found['excluded']
+    idle = sum(found[x] for x in ('without_area', 'weightless', 'excluded'))
     return max(found['objects'] - idle, 1)
 
 

@@ -333,13 +333,9 @@ def _batch(
                 index=inside.index,
             )
         )
-    gts = [
-        InstanceData(
-            bboxes=get_box_tensor(x.gt_instances.bboxes),
-            labels=x.gt_instances.labels,
-        )
-        for x in data
-    ]
+    gts = [x.gt_instances.new() for x in data]
+    for gt in gts:
+        gt.bboxes = get_box_tensor(gt.bboxes)
     ignored = [x.get('ignored_instances') for x in data]
     for x in ignored:
         if x is not None:

@@ -41,6 +41,11 @@ DETECTORS = {
         {},
         dict(UOT, gt_mass=(1, 3)),
     ),
+    'SSD, weights': (
+        'mmdet_uot::ssd300_uot_cpu.py',
+        {},
+        dict(UOT, gt_mass='weight'),
+    ),
     'SSD, at least': (
         'mmdet_uot::ssd300_uot_cpu.py',
         {},

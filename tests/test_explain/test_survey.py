@@ -118,6 +118,18 @@ def test_who_is_excluded_is_not_without_area(build, samples):
     assert suggest(survey, model) == []
 
 
+def test_who_asks_for_nothing_is_not_without_area(build, samples):
+    for sample in samples:
+        gts = sample['data_samples'].gt_instances
+        gts.weight = torch.ones(len(gts))
+    samples[0]['data_samples'].gt_instances.weight[:2] = 0.0
+    gts.bboxes[0, 2:] = gts.bboxes[0, :2]
+    found = summarize(survey_anchors(build('SSD, weights'), samples), CLASSES)
+    assert found['without_area'] == 1
+    assert found['weightless'] == 2
+    assert '1 of them without area, 2 that ask for no' in as_lines(found)[0]
+
+
 def test_who_gets_more_than_the_range_is_counted(build, samples):
     survey = survey_anchors(build('SSD, range'), samples)
     found = summarize(survey, CLASSES)
