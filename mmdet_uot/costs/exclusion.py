@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..inputs.match_batch import MatchBatch
-from ..inputs.native_overlaps import no_bits
+from ..inputs.native_overlaps import empty_bits
 from ..native import can_read, cut_boxes, run
 from ..native.box_blocks import BLOCK, Arguments, num_blocks
 
@@ -110,7 +110,7 @@ def near_bits(
     if areas is None:
         return None
     bounds = _within(batch, bounds, of_any).contiguous()
-    is_near = no_bits(batch)
+    is_near = empty_bits(batch)
     run(
         'find_near_areas',
         _NearAreas(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,8 +15,8 @@ from .match_batch import MatchBatch
 __all__ = [
     'bits_above',
     'closest_pairs',
+    'empty_bits',
     'find_band',
-    'no_bits',
     'sums_of_greatest',
 ]
 
@@ -85,11 +84,10 @@ class _Closest(ctypes.Structure):
     )
 
 
-def no_bits(batch: MatchBatch) -> Tensor:
-    """(B, M, words) int64 zeros, in memory that is not there until used."""
+def empty_bits(batch: MatchBatch) -> Tensor:
+    """(B, M, words) int64, to be filled but for the padding's rows."""
     B, N, columns = batch.shape
-    # NumPy asks for great pages, and for none that it does not write.
-    return torch.from_numpy(np.zeros((B, columns - 1, num_blocks(N)), 'i8'))
+    return torch.empty((B, columns - 1, num_blocks(N)), dtype=torch.int64)
 
 
 def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
@@ -101,9 +99,10 @@ def bits_above(batch: MatchBatch, threshold: float) -> Tensor | None:
 
     Returns:
         Tensor | None: (B, M, words) int64, bit i of word k for prediction
-        64 k + i; None if the library cannot read the boxes.
+        64 k + i; what the padding holds does not matter. None if the library
+        cannot read the boxes.
     """
-    above = no_bits(batch)
+    above = empty_bits(batch)
     done = _find(batch, threshold=threshold, above=above.data_ptr())
     return above if done else None
 

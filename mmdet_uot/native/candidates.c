@@ -15,7 +15,7 @@ typedef struct {
     blocked_boxes areas;    /* of the predictions */
     const float *bounds;    /* (images, rows, 4) xyxy */
     int64_t of_any;         /* whether the bounds of another row do as well */
-    uint64_t *is_near;      /* (images, rows, words), of zeros */
+    uint64_t *is_near;      /* (images, rows, words), but for the padding */
 } near_areas;
 
 VECTORIZED static void reach_areas(
@@ -39,6 +39,7 @@ VECTORIZED static void find_near(
     float left = bounds[0], top = bounds[1];
     float right = bounds[2], bottom = bounds[3];
     for (int64_t word = 0; word < areas->num_blocks; word++) {
+        is_near[word] = 0;
         if (!reach[word])
             continue;
         int64_t start = word * BLOCK;

@@ -24,7 +24,8 @@ typedef struct {
     float threshold;
     int64_t num_added;
     /* What is asked for, else NULL. */
-    uint64_t *above; /* (images, rows, words) of greater IoU than a threshold */
+    uint64_t *above; /* (images, rows, words) of greater IoU than a threshold,
+                        but for the padding */
     float *sum;      /* (images, rows) of so many of the greatest */
 } overlaps;
 
@@ -60,13 +61,15 @@ static void mark_above(
 )
 {
     const float *gt = p->gts + 4 * row;
+    uint64_t *words = p->above + row * p->num_words;
     float iou[BLOCK];
     reach_blocks(b, gt, p->threshold, reach);
     for (int64_t block = 0; block < b->num_blocks; block++) {
+        words[block] = 0;
         if (!reach[block])
             continue;
         find_ious(b, block, gt, iou);
-        p->above[row * p->num_words + block] = above(iou, p->threshold);
+        words[block] = above(iou, p->threshold);
     }
 }
 
@@ -127,7 +130,7 @@ static int look_at_image(void *arguments, int64_t image)
     return failed;
 }
 
-/* What is asked for begins at 0. Returns nonzero if there was no memory for it. */
+/* The sum begins at 0. Returns nonzero if there was no memory for it. */
 int find_overlaps(overlaps *p, int64_t num_threads)
 {
     return for_each_image(p->num_images, num_threads, look_at_image, p);
