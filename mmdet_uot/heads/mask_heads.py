@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 import torch.nn.functional as F
 from mmcv.ops import point_sample
@@ -84,14 +86,14 @@ class _MaskHead:
         if len(matched) == 0:
             loss_mask = loss_dice = matched.sum()
         else:
-            target = torch.cat(
-                [
-                    own.masks[gt[image == index]]
-                    for index, own in enumerate(batch_gt_instances)
-                ]
-            )
+            counts = [len(own) for own in batch_gt_instances]
+            first = gt.new_tensor([0, *accumulate(counts)])
             loss_mask, loss_dice = self._mask_losses(
-                matched, target, weight[order], average
+                matched,
+                torch.cat([own.masks for own in batch_gt_instances]),
+                first[image] + gt,
+                weight[order],
+                average,
             )
         return loss_cls / (mass * factor).sum(), loss_mask, loss_dice
 
@@ -107,9 +109,9 @@ class UOTMaskFormerHead(_MaskHead, MaskFormerHead):
 
     Args:
         *args: Of ``MaskFormerHead``.
-        max_preds (int): A ground truth learns its mask from so many of its
-            heaviest predictions, which have its mass together. More take
-            memory: a mask each. Defaults to 5.
+        max_preds (int): A ground truth learns its mask from at most so many
+            of its heaviest predictions, see :func:`heaviest_pairs`. Each
+            takes the memory of a mask. Defaults to 5.
         **kwargs: Of ``MaskFormerHead``.
     """
 
@@ -129,9 +131,15 @@ class UOTMaskFormerHead(_MaskHead, MaskFormerHead):
         )
 
     def _mask_losses(
-        self, masks: Tensor, targets: Tensor, mass: Tensor, average: Tensor
+        self,
+        masks: Tensor,
+        gt_masks: Tensor,
+        row: Tensor,
+        mass: Tensor,
+        average: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Mask and dice loss of K pairs, (K, h, w) against (K, H, W)."""
+        """Mask and dice loss of K pairs, (K, h, w) against (G, H, W)."""
+        targets = gt_masks[row]
         masks = F.interpolate(
             masks.unsqueeze(1),
             targets.shape[-2:],
@@ -174,10 +182,15 @@ class UOTMask2FormerHead(_MaskHead, Mask2FormerHead):
         )
 
     def _mask_losses(
-        self, masks: Tensor, targets: Tensor, mass: Tensor, average: Tensor
+        self,
+        masks: Tensor,
+        gt_masks: Tensor,
+        row: Tensor,
+        mass: Tensor,
+        average: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Mask and dice loss of K pairs at points that are uncertain."""
-        masks, targets = masks.unsqueeze(1), targets.unsqueeze(1).float()
+        masks = masks.unsqueeze(1)
         with torch.no_grad():
             points = get_uncertain_point_coords_with_randomness(
                 masks,
@@ -186,7 +199,7 @@ class UOTMask2FormerHead(_MaskHead, Mask2FormerHead):
                 self.oversample_ratio,
                 self.importance_sample_ratio,
             )
-            targets = point_sample(targets, points).squeeze(1)
+            targets = _sample_rows(gt_masks, row, points)
         masks = point_sample(masks, points).squeeze(1)
         loss_mask = self.loss_mask(
             masks.reshape(-1),
@@ -196,3 +209,19 @@ class UOTMask2FormerHead(_MaskHead, Mask2FormerHead):
         )
         loss_dice = self.loss_dice(masks, targets, mass, avg_factor=average)
         return loss_mask, loss_dice
+
+
+def _sample_rows(masks: Tensor, row: Tensor, points: Tensor) -> Tensor:
+    """(K, P) values of rows of (G, H, W) at points (K, P, 2), in [0, 1].
+
+    A mask of which several pairs ask for points is read once, not copied.
+    """
+    order = row.argsort(stable=True)
+    place = torch.arange(len(row), device=row.device)
+    place = place - torch.searchsorted(row[order], row[order])
+    turn = torch.empty_like(row).scatter_(0, order, place)
+    G, (_, P, _) = len(masks), points.shape
+    grid = points.new_zeros((G, int(turn.max()) + 1, P, 2))
+    grid[row, turn] = points
+    values = point_sample(masks.unsqueeze(1).float(), grid.flatten(1, 2))
+    return values.view(grid.shape[:3])[row, turn]

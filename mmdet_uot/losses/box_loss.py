@@ -14,6 +14,9 @@ __all__ = ['box_loss', 'box_pairs', 'heaviest_pairs']
 _MOST = 1000
 _GOLDEN_RATIO = 0.6180339887498949
 
+# Of the heaviest pair's mass; what has less is not worth a mask.
+_LEAST_SHARE = 0.01
+
 
 def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
     """The pairs whose boxes are compared: all but the lightest.
@@ -67,10 +70,12 @@ def box_pairs(plan: TransportPlan, min_mass: float) -> WeightedPairs:
 def heaviest_pairs(plan: TransportPlan, most: int) -> WeightedPairs:
     """A few pairs of each ground truth, for losses that cost much.
 
+    Together they have all of its mass.
+
     Args:
         plan (TransportPlan): Weights (B, N, M + 1).
-        most (int): Most pairs of a ground truth: its heaviest. Together they
-            have all of its mass.
+        most (int): Most pairs of a ground truth: its heaviest, of those that
+            have at least a hundredth of the heaviest one's mass.
 
     Returns:
         WeightedPairs: The K pairs. A GPU waits here for the host.
@@ -82,6 +87,7 @@ def heaviest_pairs(plan: TransportPlan, most: int) -> WeightedPairs:
         raise ValueError(f'most must be at least 1, got {most}')
     weights = plan.foreground.mT
     mass, prediction = weights.topk(min(most, weights.shape[2]), dim=2)
+    mass = mass * (mass >= _LEAST_SHARE * mass[..., :1])
     kept = mass.sum(2, keepdim=True).clamp(min=torch.finfo(mass.dtype).tiny)
     scaled = mass * (weights.sum(2, keepdim=True) / kept)
     image, ground_truth, place = (mass > 0).nonzero(as_tuple=True)
