@@ -21,7 +21,8 @@ def _deformable(setting: str, matching: str) -> Row:
 
 
 CELLS = Experiment(
-    title='Blood cells (BCCD), 72 test images',
+    title='Blood cells (BCCD)',
+    images='205 training and 72 test images',
     header=('model', 'matching'),
     group_by=1,
     rows=(

@@ -47,6 +47,8 @@ class Experiment:
             which are not reported. Defaults to none.
         group_by (int): So many cells name a group, whose first row the others
             are compared with. Defaults to 0: one group.
+        images (str): What it is trained and evaluated with at CPU scale.
+            Defaults to those of Color Boxes.
     """
 
     title: str
@@ -56,6 +58,7 @@ class Experiment:
     by_epoch: bool = False
     chosen_on: tuple[int, ...] = ()
     group_by: int = 0
+    images: str = '960 training and 240 validation images'
 
     def at(self, scale: str) -> list[Row]:
         """Its rows at a scale."""

@@ -12,11 +12,9 @@ from .row_results import METRICS, RowResults, evaluations_of
 __all__ = ['format_report']
 
 TITLES = dict(nms='with NMS', no_nms='w/o NMS', plain='')
-SCALE_NOTES = dict(
-    cpu='Measured at CPU scale: small models on 960 training and 240 '
-    "validation images. The paper's numbers are of the full models on 4,800 "
-    'and 960 images: compare trends, not values.',
-    paper='Measured with the full configs.',
+OF_THE_PAPER = (
+    "The paper's numbers are of the full models on 4,800 and 960 images: "
+    'compare trends, not values.'
 )
 
 
@@ -37,7 +35,7 @@ def format_report(
     parts = [
         f'# {experiment.title}',
         experiment.claim and f'The paper: {experiment.claim}',
-        SCALE_NOTES[scale],
+        _scale_note(experiment, scale),
         f'![{name}]({name}.png)',
         _comparison(experiment, rows),
         'AP and AR (100 detections per image) of the last checkpoint, in '
@@ -59,6 +57,15 @@ def format_report(
         parts += ['## AP by epoch', _by_epoch(experiment, rows)]
     parts += ['## Runs', _runs(rows), *_machines(rows), _commands(rows)]
     return '\n\n'.join(part for part in parts if part) + '\n'
+
+
+def _scale_note(experiment: Experiment, scale: str) -> str:
+    if scale == 'paper':
+        return 'Measured with the full configs.'
+    note = f'Measured at CPU scale: small models on {experiment.images}.'
+    if any(row.paper for row in experiment.at(scale)):
+        note += ' ' + OF_THE_PAPER
+    return note
 
 
 def _comparison(experiment: Experiment, rows: Sequence[RowResults]) -> str:
