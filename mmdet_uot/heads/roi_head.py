@@ -33,9 +33,9 @@ class UOTStandardRoIHead(StandardRoIHead):
     ``StandardRoIHead`` takes; the box head stays that of mmdet. The sampler
     draws from the hard view of the plan; what it draws is weighted by the
     plan. Images are matched together, and both losses are divided by the mass
-    of all that is drawn. Masks are
-    learnt from the hard view, or with :class:`UOTFCNMaskHead` from the plan.
-    With a stock assigner the losses are those of the stock head.
+    of all that is drawn. Masks are learnt from the hard view, or with
+    :class:`UOTFCNMaskHead` from the plan. With a stock assigner the losses
+    are those of the stock head.
 
     Args:
         *args: Of ``StandardRoIHead``.
@@ -78,7 +78,10 @@ class UOTStandardRoIHead(StandardRoIHead):
         assigner = self.bbox_assigner
         if isinstance(assigner, PlanAssigner):
             gts, ignored, metas = unpack_gt_instances(batch_data_samples)
-            preds = [InstanceData(priors=x.bboxes) for x in rpn_results_list]
+            preds = [
+                InstanceData(priors=results.bboxes)
+                for results in rpn_results_list
+            ]
             self.bbox_assigner = MatchedAhead(
                 assigner, preds, gts, metas, ignored
             )
